@@ -1,0 +1,1 @@
+"""The daemon: from news sources to one trustworthy alert."""

@@ -1,0 +1,1 @@
+"""When negative stories surge past what is normal for that hour."""

@@ -1,0 +1,1 @@
+"""Which companies are watched, and where they stand in a text."""

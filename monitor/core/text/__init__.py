@@ -1,0 +1,1 @@
+"""What a text is, once cleaned: its language and its copy signature."""

@@ -1,0 +1,42 @@
+"""The one small tree of expected errors. Each message says what was found, where, and what is expected.
+
+`exit_code` is what the command line ends with: 1 for something that failed, 2 for wrong usage or configuration.
+"""
+
+from __future__ import annotations
+
+
+class NewsquakeError(Exception):
+    """Something that can be expected to go wrong, told in one plain message."""
+
+    exit_code = 1
+
+
+class ConfigurationError(NewsquakeError):
+    """A file, key or argument that the operator has to change."""
+
+    exit_code = 2
+
+
+class ArtefactError(NewsquakeError):
+    """A model folder that is missing, changed, cut short or not what it says it is."""
+
+
+class StoreError(NewsquakeError):
+    """The database cannot be opened, is too old, or is not writable."""
+
+
+class OwnershipLost(StoreError):
+    """Another process owns this partition of the database: our epoch is stale and nothing more may be committed."""
+
+
+class SourceError(NewsquakeError):
+    """A source could not be read this time; it is tried again later."""
+
+
+class Busy(NewsquakeError):
+    """The queues are full; the one who hands over should come back later."""
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__(f"the queue is full; come back in {retry_after:.0f} s")
+        self.retry_after = retry_after

@@ -1,0 +1,350 @@
+"""What the pipeline asks of the world, as protocols. Adapters implement them; fakes in the tests keep to the same
+contract tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol, TypeAlias
+
+from monitor.types import (
+    Article,
+    ArticleId,
+    DeadLetter,
+    EntityId,
+    Evidence,
+    Incident,
+    Json,
+    Key,
+    Mention,
+    Message,
+    ModelId,
+    Outcome,
+    Position,
+    RawItem,
+    Rollup,
+    Score,
+    Sentiment,
+    Signal,
+    Signature,
+    SourceId,
+    StoryId,
+    TargetId,
+)
+
+
+class Clock(Protocol):
+    """The one way time enters. Everything that waits, waits here, so that a test's hours take milliseconds."""
+
+    def now(self) -> datetime:
+        """Return the present moment, in UTC."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Return `seconds` later, or raise CancelledError."""
+        ...
+
+
+# --- sources ---
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """How one item of a batch ended, told to its source after the commit."""
+
+    outcome: Outcome
+    article: ArticleId | None = None
+    error: str | None = None
+
+
+Receipt: TypeAlias = Callable[[Sequence[Settled]], Awaitable[None]]
+
+
+async def no_receipt(_: Sequence[Settled]) -> None:
+    """The receipt of a source that does not need to hear of the commit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What a source hands over at once: committed whole, together with the position that follows it.
+
+    `items` may mix what was read and what was undecodable. After the commit `receipt` is awaited once, with one
+    Settled for each item in order; where the daemon dies before, it is not, and the source hands over again.
+    """
+
+    source: SourceId
+    items: tuple[RawItem | DeadLetter, ...]
+    position: Position | None = None
+    receipt: Receipt = no_receipt
+
+
+class Source(Protocol):
+    """A configured input. It owns its own back-off: `batches` ends only when the source is exhausted or closed."""
+
+    @property
+    def id(self) -> SourceId: ...
+
+    def batches(self, resume: Sequence[Position]) -> AsyncIterator[Batch]:
+        """Yield what comes, beginning after `resume` (empty on the first start). Slow consumption slows the source."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections and processes; safe to call twice."""
+        ...
+
+
+# --- scoring ---
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unscorable:
+    """A mention that fails scoring even alone."""
+
+    mention: Mention
+    error: str
+
+
+class Scorer(Protocol):
+    """The model behind one thread."""
+
+    @property
+    def model(self) -> ModelId:
+        """The model that answers now."""
+        ...
+
+    async def score(self, mentions: Sequence[Mention]) -> Sequence[Score | Unscorable]:
+        """Judge the mentions; one result each, in order."""
+        ...
+
+
+# --- store ---
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """An earlier article that may be a near-copy: its signature, and for each key the story it belongs to."""
+
+    article: ArticleId
+    signature: Signature
+    published: datetime
+    stories: Mapping[Key, StoryId]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """One row of the table `mentions`: what one article means for one key, by one model.
+
+    `leads` is true for the first member of a story under this key: the only one that is counted.
+    """
+
+    article: ArticleId
+    key: Key
+    model: ModelId
+    entity: EntityId | None
+    sentiment: Sentiment
+    story: StoryId
+    leads: bool
+    publisher: str
+    source: SourceId
+    published: datetime
+    scored: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """What became of a source's items. `in_flight` is what has been received and not ended yet."""
+
+    received: int = 0
+    stored: int = 0
+    duplicate: int = 0
+    dead: int = 0
+    dropped: int = 0
+
+    @property
+    def in_flight(self) -> int:
+        return self.received - self.stored - self.duplicate - self.dead - self.dropped
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Who owns a partition of the store, and since which epoch. Every transaction checks the epoch."""
+
+    partition: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """One row of the outbox that is due. `attempts` counts the tries so far; after a crash a try may repeat one."""
+
+    message: Message
+    attempts: int
+
+
+class Transaction(Protocol):
+    """One atomic change, open between BEGIN IMMEDIATE and COMMIT. An exception inside rolls everything back."""
+
+    async def known(self, ids: Collection[ArticleId]) -> Mapping[ArticleId, str]:
+        """Return the digest of each of these articles that is stored (of its newest version)."""
+        ...
+
+    async def add_articles(self, articles: Sequence[Article], bands: Sequence[Sequence[int]]) -> None:
+        """Store new articles, and for each the bands of its signature."""
+        ...
+
+    async def add_versions(self, articles: Sequence[Article]) -> None:
+        """Keep revised texts of stored articles, each as the next version."""
+        ...
+
+    async def told(self, bands: Collection[int]) -> Sequence[Told]:
+        """Return the stored articles that share a band with these, oldest first."""
+        ...
+
+    async def add_judgements(
+        self, judgements: Sequence[Judgement], topics: Mapping[ArticleId, Mapping[str, float]]
+    ) -> None:
+        """Store what the articles mean for each key; `topics` are those of the whole article."""
+        ...
+
+    async def add_rollups(self, rollups: Sequence[Rollup]) -> None:
+        """Add to the sums of (key, bucket, model), of its publishers and its sources."""
+        ...
+
+    async def evidence(self, key: Key, since: datetime, until: datetime, limit: int) -> Sequence[Evidence]:
+        """Return the negative stories counted for a key in (since, until], most negative first."""
+        ...
+
+    async def open_incidents(self) -> Sequence[Incident]:
+        """Return the incidents that are not resolved, oldest first."""
+        ...
+
+    async def save_signals(self, signals: Sequence[Signal]) -> None:
+        """Append to the record of what the detector said."""
+        ...
+
+    async def save_incidents(self, incidents: Sequence[Incident]) -> None:
+        """Insert or replace; an event row tells the API's stream."""
+        ...
+
+    async def post(self, messages: Sequence[Message]) -> None:
+        """Put messages into the outbox. One whose key is there already for its target is left as it is."""
+        ...
+
+    async def save_state(self, rows: Mapping[str, Json], version: int) -> None:
+        """Replace the detector's checkpoint rows of these names, written by this version of its format."""
+        ...
+
+    async def tick(self, at: datetime) -> None:
+        """Record that the detector was asked at this tick."""
+        ...
+
+    async def settle(self, source: SourceId, delta: Ledger) -> None:
+        """Add to a source's ledger."""
+        ...
+
+    async def bury(self, letters: Sequence[DeadLetter]) -> None:
+        """Keep dead letters."""
+        ...
+
+    async def advance(self, position: Position) -> None:
+        """Remember how far a source has been read."""
+        ...
+
+    async def delivered(self, key: str, target: TargetId, at: datetime) -> None:
+        """Mark an outbox row as accepted by its target."""
+        ...
+
+    async def retry(self, key: str, target: TargetId, due: datetime, reason: str) -> None:
+        """Put an outbox row off until `due` and count the attempt."""
+        ...
+
+    async def reject(self, key: str, target: TargetId, at: datetime, reason: str) -> None:
+        """Give an outbox row up, for the reason given (`expired` among them)."""
+        ...
+
+
+class Store(Protocol):
+    """The database. Writing goes through `transaction`, one at a time; reading never waits for it."""
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """Begin a transaction at once as the writer; raise OwnershipLost where our epoch is stale."""
+        ...
+
+    async def own(self, partition: str) -> Owner:
+        """Take a partition, with the next epoch. Raise StoreError where a living process holds it."""
+        ...
+
+    async def known(self, ids: Collection[ArticleId]) -> Mapping[ArticleId, str]:
+        """As Transaction.known, outside one: a hint that saves scoring what is stored already."""
+        ...
+
+    async def positions(self, source: SourceId) -> Sequence[Position]:
+        """Return where the source was left."""
+        ...
+
+    async def ledgers(self) -> Mapping[SourceId, Ledger]:
+        """Return the ledger of each source."""
+        ...
+
+    async def load_state(self) -> tuple[Mapping[str, Json], int | None]:
+        """Return the detector's checkpoint rows and the version of their format, or an empty mapping and None."""
+        ...
+
+    async def last_tick(self) -> datetime | None:
+        """Return the newest stored tick."""
+        ...
+
+    async def rollups(self, since: datetime, until: datetime) -> Sequence[Rollup]:
+        """Return the sums of all buckets in [since, until), in order of bucket, then key."""
+        ...
+
+    async def pending(self, target: TargetId, now: datetime, limit: int) -> Sequence[Pending]:
+        """Return the outbox rows of a target that are due, oldest first."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the database and of what is owned; safe to call twice."""
+        ...
+
+
+# --- delivery ---
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The target accepted the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The target did not answer, or asked for patience (`after`, where it said how long)."""
+
+    reason: str
+    after: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The target will never take this message."""
+
+    reason: str
+
+
+Delivery: TypeAlias = Sent | Retry | Rejected
+
+
+class Target(Protocol):
+    """One configured receiver of messages."""
+
+    @property
+    def id(self) -> TargetId: ...
+
+    async def send(self, message: Message, attempt: int) -> Delivery:
+        """Try once; `attempt` is 1 for the first. Never raises for what the network or the receiver does."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections; safe to call twice."""
+        ...

@@ -1,0 +1,1 @@
+"""The model: the one place, beside the trainer, where torch lives."""

@@ -1,0 +1,1 @@
+"""Where news comes from: feeds, the push door, archive files."""

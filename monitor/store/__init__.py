@@ -1,0 +1,1 @@
+"""The database: articles, judgements, rollups, incidents, the outbox and the ledger."""

@@ -1,0 +1,287 @@
+"""The tables, as SQLAlchemy sees them; the migrations build the same, and a test compares the two.
+
+Moments are stored as whole microseconds since 1970 UTC, ids as bytes, probabilities as floats. Articles, versions,
+judgements, signals and ticks are append-only, so that any day can be replayed as it was known.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware UTC datetime, kept as microseconds since 1970: the same, and as quick, in SQLite and PostgreSQL."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002
+        return None if value is None else (value - EPOCH) // MICROSECOND
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        return None if value is None else EPOCH + value * MICROSECOND
+
+
+class HexId(TypeDecorator[str]):
+    """An id of 32 hexadecimal digits, kept as its 16 bytes."""
+
+    impl = LargeBinary(16)
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> bytes | None:  # noqa: ARG002
+        return None if value is None else bytes.fromhex(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else bytes(value).hex()
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+articles = Table(
+    "articles",
+    metadata,
+    Column("id", HexId, primary_key=True),
+    Column("source", String, nullable=False),
+    Column("publisher", String, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("link", Text),
+    Column("language", String(8), nullable=False),
+    Column("published", Moment, nullable=False),
+    Column("received", Moment, nullable=False),
+    Column("timeliness", String(8), nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("topics", JSON),  # of the whole article, by the model that first judged it
+    Column("unjudged", Integer, nullable=False, server_default="0"),  # companies found beyond the limit
+    Index(None, "received"),
+    Index(None, "source", "published"),
+)
+
+versions = Table(  # revised texts of a stored article: kept, counted nowhere
+    "versions",
+    metadata,
+    Column("article", HexId, nullable=False),
+    Column("version", Integer, nullable=False),  # 2 for the first revision
+    Column("title", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("received", Moment, nullable=False),
+    PrimaryKeyConstraint("article", "version"),
+)
+
+bands = Table(  # of the copy signatures: where near-copies are looked for
+    "bands",
+    metadata,
+    Column("band", BigInteger, nullable=False),
+    Column("article", HexId, nullable=False),
+    PrimaryKeyConstraint("band", "article"),
+    sqlite_with_rowid=False,
+)
+
+judgements = Table(  # new is decided per (article, key, model), never per article
+    "judgements",
+    metadata,
+    Column("key", String, nullable=False),
+    Column("published", Moment, nullable=False),
+    Column("article", HexId, nullable=False),
+    Column("model", String(16), nullable=False),
+    Column("entity", String),
+    Column("source", String, nullable=False),
+    Column("publisher", String, nullable=False),
+    Column("negative", Float, nullable=False),
+    Column("neutral", Float, nullable=False),
+    Column("positive", Float, nullable=False),
+    Column("story", HexId, nullable=False),
+    Column("leads", Boolean, nullable=False),
+    Column("scored", Moment, nullable=False),
+    PrimaryKeyConstraint("article", "key", "model"),
+    Index(None, "key", "published"),
+    Index(None, "story", "key"),
+    sqlite_with_rowid=False,
+)
+
+rollups = Table(
+    "rollups",
+    metadata,
+    Column("bucket", Moment, nullable=False),
+    Column("key", String, nullable=False),
+    Column("model", String(16), nullable=False),
+    Column("stories", Integer, nullable=False),
+    Column("negative", Integer, nullable=False),
+    Column("weight", Float, nullable=False),
+    Column("sum_negative", Float, nullable=False),
+    Column("sum_neutral", Float, nullable=False),
+    Column("sum_positive", Float, nullable=False),
+    PrimaryKeyConstraint("key", "bucket", "model"),
+    Index(None, "bucket"),
+    sqlite_with_rowid=False,
+)
+
+rollup_publishers = Table(  # rows, not sketches: publishers add up truly over windows
+    "rollup_publishers",
+    metadata,
+    Column("bucket", Moment, nullable=False),
+    Column("key", String, nullable=False),
+    Column("model", String(16), nullable=False),
+    Column("publisher", String, nullable=False),
+    Column("source", String, nullable=False),
+    Column("stories", Integer, nullable=False),
+    Column("negative", Integer, nullable=False),
+    PrimaryKeyConstraint("key", "bucket", "model", "publisher", "source"),
+    Index(None, "bucket"),
+    sqlite_with_rowid=False,
+)
+
+ticks = Table("ticks", metadata, Column("at", Moment, primary_key=True))
+
+detector_state = Table(  # the checkpoint; the windows are rebuilt from the rollups
+    "detector_state",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("version", SmallInteger, nullable=False),
+    Column("value", JSON, nullable=False),
+)
+
+signals = Table(
+    "signals",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("at", Moment, nullable=False),
+    Column("key", String, nullable=False),
+    Column("kind", String(8), nullable=False),
+    Column("value", JSON, nullable=False),
+    Index(None, "key", "at"),
+)
+
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("kind", String(8), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("severity", String(8), nullable=False),
+    Column("opened", Moment, nullable=False),
+    Column("updated", Moment, nullable=False),
+    Column("resolved", Moment),
+    Column("revision", Integer, nullable=False),
+    Column("value", JSON, nullable=False),  # the whole incident, as core/incidents.py writes it
+    Index(None, "state"),
+    Index(None, "opened"),
+)
+
+incident_keys = Table(
+    "incident_keys",
+    metadata,
+    Column("key", String, nullable=False),
+    Column("incident", String(32), nullable=False),
+    PrimaryKeyConstraint("key", "incident"),
+    sqlite_with_rowid=False,
+)
+
+events = Table(  # what the API's stream tells, in commit order
+    "events",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("at", Moment, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("subject", String, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("key", String(64), nullable=False),
+    Column("target", String, nullable=False),
+    Column("incident", String(32), nullable=False),
+    Column("state", String(8), nullable=False),  # pending, sent, rejected
+    Column("attempts", Integer, nullable=False),
+    Column("due", Moment, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("expires", Moment, nullable=False),
+    Column("ended", Moment),
+    Column("reason", Text),
+    Column("value", JSON, nullable=False),  # the whole message
+    PrimaryKeyConstraint("key", "target"),
+    Index(None, "target", "state", "due"),
+)
+
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("source", String, primary_key=True),
+    Column("received", BigInteger, nullable=False),
+    Column("stored", BigInteger, nullable=False),
+    Column("duplicate", BigInteger, nullable=False),
+    Column("dead", BigInteger, nullable=False),
+    Column("dropped", BigInteger, nullable=False),
+)
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("source", String, nullable=False),
+    Column("received", Moment, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("raw", LargeBinary, nullable=False),
+    Index(None, "source", "received"),
+)
+
+positions = Table(
+    "positions",
+    metadata,
+    Column("source", String, nullable=False),
+    Column("partition", String, nullable=False),
+    Column("value", JSON, nullable=False),
+    PrimaryKeyConstraint("source", "partition"),
+)
+
+owners = Table(  # the epoch that every transaction checks; who is alive is told by a lock, not by this row
+    "owners",
+    metadata,
+    Column("partition", String, primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+    Column("holder", String, nullable=False),
+    Column("taken", Moment, nullable=False),
+)
+
+models = Table(  # every model that has served, and where a promotion stands
+    "models",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("reference", Text, nullable=False),
+    Column("state", String(16), nullable=False),  # staged, rescoring, ready, serving, retired
+    Column("since", Moment, nullable=False),
+    Column("manifest", JSON, nullable=False),
+)

@@ -1,0 +1,324 @@
+"""The values on the way from source to target, one type per step.
+
+    RawItem → Article → Mention → Score → Signal → Incident → Message
+
+All are frozen and keyword-only; a datetime without UTC is refused by the constructor, so no step downstream checks it
+again. A step that is skipped does not type-check.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import NewType, TypeAlias
+
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+
+SourceId = NewType("SourceId", str)
+ArticleId = NewType("ArticleId", str)  # 32 hexadecimal digits; see core/identity.py
+StoryId = NewType("StoryId", str)  # the id of the story's first article
+EntityId = NewType("EntityId", str)
+ModelId = NewType("ModelId", str)  # the first 16 hexadecimal digits of the sha256 of the artefact's manifest
+IncidentId = NewType("IncidentId", str)
+TargetId = NewType("TargetId", str)
+Language = NewType("Language", str)  # ISO 639-1, or "und" where it cannot be told
+Signature = NewType("Signature", bytes)  # see core/text/signature.py
+Key = NewType("Key", str)  # what is watched: see core/keys.py
+
+BUCKET = timedelta(minutes=5)
+TICK = timedelta(seconds=60)
+
+
+def require_utc(value: object, *names: str) -> None:
+    """Raise ValueError unless each named attribute is None or an aware datetime in UTC."""
+    for name in names:
+        moment = getattr(value, name)
+        if moment is not None and moment.tzinfo is not UTC:
+            raise ValueError(f"{type(value).__name__}.{name} is {moment!r}: expected a datetime in UTC")
+
+
+class Outcome(StrEnum):
+    """How an item taken from a source ended; the ledger's columns."""
+
+    STORED = "stored"
+    DUPLICATE = "duplicate"
+    DEAD = "dead"
+    DROPPED = "dropped"
+
+
+class Timeliness(StrEnum):
+    """What an article may do to the needle, by how long after its publication the source handed it over."""
+
+    LIVE = "live"
+    LATE = "late"  # the backlog after an outage: decided at its own times, told once, marked late
+    HISTORY = "history"  # a feed's first poll, an import, stale news: feeds the baseline and raises nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawItem:
+    """One item as a source gave it, not yet cleaned; `body` may hold HTML, any text may hold anything."""
+
+    source: SourceId
+    raw: bytes  # what a dead letter keeps, so that the item can be replayed
+    handed_over: datetime  # the source's own time of handing over: Kafka's timestamp, the push, the poll
+    received: datetime
+    title: str = ""
+    body: str = ""
+    guid: str | None = None
+    link: str | None = None
+    publisher: str | None = None  # a mapped field; None leaves it to the link
+    published: datetime | None = None
+    language: str | None = None
+    gap: timedelta = timedelta(0)  # since the source's last success: after an outage a backlog is expected
+    history: bool = False
+
+    def __post_init__(self) -> None:
+        require_utc(self, "handed_over", "received", "published")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """An item that could not be understood, kept with its raw bytes so that it can be looked at and replayed."""
+
+    source: SourceId
+    raw: bytes
+    error: str
+    received: datetime
+
+    def __post_init__(self) -> None:
+        require_utc(self, "received")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Article:
+    """One piece of news, cleaned, identified and signed; what `collect` hands to `score`.
+
+    `published` is the event time. It never lies after `received`: a source's clock may be wrong, ours decides.
+    """
+
+    id: ArticleId
+    source: SourceId
+    publisher: str  # registrable domain or mapped name: independence is counted in these
+    title: str
+    text: str
+    link: str | None
+    language: Language
+    published: datetime
+    received: datetime
+    timeliness: Timeliness
+    signature: Signature
+    digest: str  # sha256 of title and text: the same id with another digest is a revision
+    raw: bytes
+
+    def __post_init__(self) -> None:
+        require_utc(self, "published", "received")
+        if self.published > self.received:
+            raise ValueError(f"published {self.published} lies after received {self.received}: clamp first")
+
+    @property
+    def document(self) -> str:
+        """The text that is tagged and judged; spans of mentions count its characters."""
+        return f"{self.title}\n{self.text}" if self.text else self.title
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mention:
+    """One thing to be judged: the article as a whole (`entity` is None), or one company found in it."""
+
+    article: Article
+    entity: EntityId | None = None
+    spans: tuple[tuple[int, int], ...] = ()  # half-open character ranges in `article.document`, ascending
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sentiment:
+    """Calibrated probabilities; they sum to 1."""
+
+    negative: float
+    neutral: float
+    positive: float
+
+    @property
+    def label(self) -> str:
+        """The likeliest of `negative`, `neutral`, `positive`."""
+        return max(("negative", "neutral", "positive"), key=lambda name: float(getattr(self, name)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """What one model made of one mention. `topics` (name to probability) is empty for a company."""
+
+    mention: Mention
+    sentiment: Sentiment
+    topics: Mapping[str, float]
+    model: ModelId
+    scored: datetime
+
+    def __post_init__(self) -> None:
+        require_utc(self, "scored")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollup:
+    """What one key gained in one 5-minute bucket from stories told for the first time, by one model.
+
+    `weight` sums p(negative) of the negative stories (p of at least one half); the other sums are over all stories
+    and are shown, never tested. The publishers and sources count stories, `negative_publishers` the negative ones.
+    """
+
+    key: Key
+    bucket: datetime  # start of the bucket, UTC, a multiple of five minutes
+    model: ModelId
+    stories: int
+    negative: int
+    weight: float
+    sum_negative: float
+    sum_neutral: float
+    sum_positive: float
+    publishers: Mapping[str, int] = field(default_factory=dict)
+    negative_publishers: Mapping[str, int] = field(default_factory=dict)
+    sources: Mapping[SourceId, int] = field(default_factory=dict)
+    timeliness: Timeliness = Timeliness.LIVE
+
+    def __post_init__(self) -> None:
+        require_utc(self, "bucket")
+
+
+class SignalKind(StrEnum):
+    """What the detector says of a key."""
+
+    SURGE = "surge"  # more negative stories than chance allows
+    SHARE = "share"  # a larger share of negative stories than chance allows
+    CALM = "calm"  # a surge is over
+    BLIND = "blind"  # silence that is too unlikely
+    SEEING = "seeing"  # a blind key is fed again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """One decision of the detector about one key, with what it rests on."""
+
+    key: Key
+    kind: SignalKind
+    at: datetime  # the time decided about: an article's own time, or the tick
+    window: timedelta
+    observed: float  # calibrated negative stories in the window (for blind: stories)
+    expected: float
+    chance: float  # how often, per hour, chance alone brings a window like this for this key
+    stories: int
+    negative: int
+    publishers: int  # independent publishers of the negative stories
+    model: ModelId
+    late: bool = False
+
+    def __post_init__(self) -> None:
+        require_utc(self, "at")
+
+
+class Severity(StrEnum):
+    """How much an incident matters, in rising order."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+    @property
+    def rank(self) -> int:
+        """0 for low to 3 for critical."""
+        return list(Severity).index(self)
+
+
+class IncidentKind(StrEnum):
+    """Bad news, or no news where some should be."""
+
+    SURGE = "surge"
+    BLIND = "blind"
+
+
+class IncidentState(StrEnum):
+    """The life of an incident."""
+
+    FIRING = "firing"
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """One negative story that an incident rests on."""
+
+    story: StoryId
+    title: str
+    link: str | None
+    publisher: str
+    language: Language
+    published: datetime
+    negative: float  # p(negative) of the story's first article, for the key
+    copies: int
+    publishers: int
+
+    def __post_init__(self) -> None:
+        require_utc(self, "published")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """Signals whose evidence overlaps, told as one. `keys[0]` is the key that leads; `revision` counts changes."""
+
+    id: IncidentId
+    kind: IncidentKind
+    state: IncidentState
+    severity: Severity
+    keys: tuple[Key, ...]
+    active: frozenset[Key]  # the keys that have not calmed yet
+    opened: datetime  # of the signal that opened it, in event time
+    updated: datetime
+    resolved: datetime | None
+    window: timedelta
+    observed: float
+    expected: float
+    chance: float  # per hour, of the least likely signal
+    stories: int
+    publishers: int
+    evidence: tuple[Evidence, ...]
+    late: bool
+    model: ModelId
+    revision: int
+
+    def __post_init__(self) -> None:
+        require_utc(self, "opened", "updated", "resolved")
+
+
+class Change(StrEnum):
+    """What happened to an incident that a desk is told."""
+
+    OPENED = "opened"
+    RAISED = "raised"  # to a higher severity
+    RESOLVED = "resolved"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One change of one incident for one target. `key` is stable: sent twice, it bears the same key."""
+
+    key: str
+    target: TargetId
+    change: Change
+    incident: Incident
+    created: datetime
+    expires: datetime
+
+    def __post_init__(self) -> None:
+        require_utc(self, "created", "expires")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """How far a source has been read: a feed's validators, an archive's line, a Kafka offset. Opaque to the store."""
+
+    source: SourceId
+    partition: str = ""
+    value: Mapping[str, Json]

@@ -1,0 +1,1 @@
+"""The trainer that keeps the model good."""
