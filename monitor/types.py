@@ -9,7 +9,7 @@ again. A step that is skipped does not type-check.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NewType, TypeAlias
@@ -161,26 +161,35 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """How many of a rollup's stories one publisher brought through one source, and how many of them are negative."""
+
+    publisher: str
+    source: SourceId
+    stories: int
+    negative: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rollup:
     """What one key gained in one 5-minute bucket from stories told for the first time, by one model.
 
     `weight` sums p(negative) of the negative stories (p of at least one half); the other sums are over all stories
-    and are shown, never tested. The publishers and sources count stories, `negative_publishers` the negative ones.
+    and are shown, never tested. History (a first poll, an import) is kept apart: it feeds the baseline and is in no
+    window. `origins` add up to `stories` and `negative`, or are empty where publishers are unknown (bare counts).
     """
 
     key: Key
     bucket: datetime  # start of the bucket, UTC, a multiple of five minutes
     model: ModelId
+    timeliness: Timeliness
     stories: int
     negative: int
     weight: float
     sum_negative: float
     sum_neutral: float
     sum_positive: float
-    publishers: Mapping[str, int] = field(default_factory=dict)
-    negative_publishers: Mapping[str, int] = field(default_factory=dict)
-    sources: Mapping[SourceId, int] = field(default_factory=dict)
-    timeliness: Timeliness = Timeliness.LIVE
+    origins: tuple[Origin, ...] = ()
 
     def __post_init__(self) -> None:
         require_utc(self, "bucket")

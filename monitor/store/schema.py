@@ -136,28 +136,30 @@ rollups = Table(
     Column("bucket", Moment, nullable=False),
     Column("key", String, nullable=False),
     Column("model", String(16), nullable=False),
+    Column("history", Boolean, nullable=False),  # kept apart: it feeds the baseline and is in no window
     Column("stories", Integer, nullable=False),
     Column("negative", Integer, nullable=False),
     Column("weight", Float, nullable=False),
     Column("sum_negative", Float, nullable=False),
     Column("sum_neutral", Float, nullable=False),
     Column("sum_positive", Float, nullable=False),
-    PrimaryKeyConstraint("key", "bucket", "model"),
+    PrimaryKeyConstraint("key", "bucket", "model", "history"),
     Index(None, "bucket"),
     sqlite_with_rowid=False,
 )
 
-rollup_publishers = Table(  # rows, not sketches: publishers add up truly over windows
-    "rollup_publishers",
+rollup_origins = Table(  # rows, not sketches: publishers add up truly over windows
+    "rollup_origins",
     metadata,
     Column("bucket", Moment, nullable=False),
     Column("key", String, nullable=False),
     Column("model", String(16), nullable=False),
+    Column("history", Boolean, nullable=False),
     Column("publisher", String, nullable=False),
     Column("source", String, nullable=False),
     Column("stories", Integer, nullable=False),
     Column("negative", Integer, nullable=False),
-    PrimaryKeyConstraint("key", "bucket", "model", "publisher", "source"),
+    PrimaryKeyConstraint("key", "bucket", "model", "history", "publisher", "source"),
     Index(None, "bucket"),
     sqlite_with_rowid=False,
 )
