@@ -50,7 +50,7 @@ def _hints(kind: Any) -> dict[str, Any]:
     return get_type_hints(kind)
 
 
-def _members(kind: type[Any], row: Mapping[str, Json]) -> dict[str, Any]:
+def _members(kind: Any, row: Mapping[str, Json]) -> dict[str, Any]:
     return {name: _decode(hint, row[name]) for name, hint in _hints(kind).items() if name in row}
 
 
