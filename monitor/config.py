@@ -1,0 +1,355 @@
+"""The configuration file: what may stand in it, what it means, and plain messages where it is wrong.
+
+Only `app` and `cli` import this; each adapter is handed its own section. `NEWSQUAKE_<SECTION>_<KEY>` in the environment
+overrides a key of a section (`NEWSQUAKE_STORE_URL`). Relative paths count from the folder of the file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from datetime import timedelta
+from fnmatch import translate
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from monitor.errors import ConfigurationError
+
+UNITS = {"s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hour": 3600}
+UNITS |= {"d": 86400, "day": 86400, "week": 604800, "w": 604800, "month": 2629800, "year": 31557600}
+MEGABYTE = 1_000_000
+
+
+def duration(value: object) -> object:
+    """Read `"400 days"`, `"5 min"`, `"1.5 h"` as a timedelta; leave what is not text to pydantic."""
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+?)s?\s*", value.lower())
+    unit = found and UNITS.get(found[2], UNITS.get(found[2] + "s"))
+    if not found or not unit:
+        raise ValueError('expected a time such as "30 s", "5 min", "6 h" or "400 days"')
+    return timedelta(seconds=float(found[1]) * unit)
+
+
+def rate(value: object) -> object:
+    """Read `"1 per week"` as a number of incidents per week."""
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(?:per|a|an|/)\s*(hour|day|week|month|year)\s*", value.lower())
+    if not found or float(found[1]) <= 0:
+        raise ValueError('expected a budget such as "1 per week", "2 per month" or "1 per day"')
+    return float(found[1]) * UNITS["week"] / UNITS[found[2]]
+
+
+def glob(value: str) -> str:
+    """Refuse a pattern that cannot be compiled, at load and not at the first alert."""
+    re.compile(translate(value))
+    return value
+
+
+def secret_reference(value: str) -> str:
+    """Accept only a reference to a secret, never the secret itself."""
+    if not re.fullmatch(r"(env|file):.+", value):
+        raise ValueError("expected a reference: env:NAME or file:PATH (the secret itself never stands here)")
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(duration)]
+PerWeek = Annotated[float, BeforeValidator(rate)]
+Glob = Annotated[str, AfterValidator(glob)]
+Secret = Annotated[str, AfterValidator(secret_reference)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+
+
+class Section(BaseModel):
+    """A table of the file. An unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StoreSection(Section):
+    """`[store]`: the database."""
+
+    url: str = Field("sqlite:///newsquake.db", description="`sqlite:///FILE` or `postgresql://…`")
+    retention: Duration = Field(
+        timedelta(days=400), description="how long article texts are kept; rollups and incidents stay"
+    )
+
+
+class ModelSection(Section):
+    """`[model]`: the model that judges."""
+
+    default: str = Field("builtin", description="`builtin`, `path:DIR`, `package:NAME` or `hub:ORG/NAME`")
+    threads: int = Field(0, ge=0, description="CPU threads of the model; 0 takes one for each core")
+
+
+class ApiSection(Section):
+    """`[api]`: the HTTP interface."""
+
+    bind: str = Field("127.0.0.1:8080", description="address and port; 0 picks a free port")
+    hosts: tuple[str, ...] = Field((), description="further names under which browsers may reach it")
+    max_body: int = Field(10 * MEGABYTE, gt=0, description="bytes of a request's body; more is answered 413")
+
+
+class DetectSection(Section):
+    """`[detect]`: the budget and the guards."""
+
+    false_alarms: PerWeek = Field(1.0, description="false incidents you can live with, over everything watched")
+    blind_alarms: PerWeek = Field(1.0, description="the same for `blind` incidents")
+    min_stories: int = Field(3, ge=1, description="distinct negative stories a surge needs")
+    min_publishers: int = Field(2, ge=1, description="independent publishers a surge needs")
+    trusted_publishers: tuple[str, ...] = Field((), description="publishers that may raise an alert alone")
+    lateness: Duration = Field(
+        timedelta(hours=6), description="how old news may be at hand-over and still raise an alert"
+    )
+    combinations: tuple[Literal["entity×topic"], ...] = Field((), description="further keys to watch")
+
+
+class WatchlistSection(Section):
+    """`[watchlist]`: the companies."""
+
+    files: tuple[Path, ...] = Field((), description="TOML or CSV files")
+
+
+class HttpSection(Section):
+    """`[http]`: how newsquake reaches out."""
+
+    allow_private: tuple[str, ...] = Field(
+        (), description="hosts, addresses or networks of the house's own that may be fetched or called"
+    )
+
+
+class LimitsSection(Section):
+    """`[limits]`: bounds that keep the daemon small."""
+
+    text: int = Field(1_000_000, gt=0, description="characters of an article; a longer one is a dead letter")
+    queue: int = Field(2_000, ge=10, description="items waiting in memory before a source is slowed down")
+    drain: Duration = Field(timedelta(seconds=20), description="how long a stopping daemon finishes what it holds")
+
+
+class LogSection(Section):
+    """`[log]`: the log on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+
+
+class FeedSource(Section):
+    """A `[[source]]` of kind `feed`: RSS or Atom over HTTP."""
+
+    kind: Literal["feed"]
+    id: Name
+    url: Annotated[str, Field(pattern=r"^https?://\S+$")]
+    interval: Duration = Field(timedelta(minutes=5), description="time between two polls")
+
+
+class PushSource(Section):
+    """A `[[source]]` of kind `push`: what is posted to `/api/v1/articles`."""
+
+    kind: Literal["push"]
+    id: Name
+
+
+class ArchiveSource(Section):
+    """A `[[source]]` of kind `archive`: files read once, as history."""
+
+    kind: Literal["archive"]
+    id: Name
+    path: Path = Field(description="a JSONL, JSONL.gz or CSV file, or a folder of them")
+    fields: dict[str, str] = Field({}, description="which column holds `title`, `text`, `url`, `published`, …")
+
+
+AnySource = Annotated[FeedSource | PushSource | ArchiveSource, Field(discriminator="kind")]
+
+
+class LogTarget(Section):
+    """A `[[target]]` of kind `log`: incidents in the daemon's own log."""
+
+    kind: Literal["log"]
+    id: Name
+
+
+class WebhookTarget(Section):
+    """A `[[target]]` of kind `webhook`: signed as Standard Webhooks says."""
+
+    kind: Literal["webhook"]
+    id: Name
+    url: Annotated[str, Field(pattern=r"^https?://\S+$")]
+    secret: Secret | None = Field(None, description="`env:NAME` or `file:PATH`; without one, nothing is signed")
+
+
+AnyTarget = Annotated[LogTarget | WebhookTarget, Field(discriminator="kind")]
+
+
+class Match(Section):
+    """What a route takes; an empty list takes all."""
+
+    keys: tuple[Glob, ...] = Field((), description="patterns such as `entity:*` or `topic:Energy*`")
+    severity: tuple[Literal["low", "medium", "high", "critical"], ...] = ()
+    language: tuple[str, ...] = Field((), description="language of the leading headline: `en`, `zh`, …")
+    kind: tuple[Literal["surge", "blind"], ...] = ()
+
+
+class RouteSection(Section):
+    """A `[[route]]`: which incidents go to which targets."""
+
+    targets: tuple[Name, ...] = Field(min_length=1)
+    match: Match = Match()
+
+
+class Config(BaseSettings):
+    """The whole file."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix="NEWSQUAKE_", env_nested_delimiter="_", env_nested_max_split=1
+    )
+
+    store: StoreSection = StoreSection()
+    model: ModelSection = ModelSection()
+    api: ApiSection = ApiSection()
+    detect: DetectSection = DetectSection()
+    watchlist: WatchlistSection = WatchlistSection()
+    http: HttpSection = HttpSection()
+    limits: LimitsSection = LimitsSection()
+    log: LogSection = LogSection()
+    source: tuple[AnySource, ...] = ()
+    target: tuple[AnyTarget, ...] = ()
+    route: tuple[RouteSection, ...] = ()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic-settings'
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment win over the file, and nothing else speak."""
+        return env_settings, init_settings
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Self:
+        for table, entries in (("source", self.source), ("target", self.target)):
+            ids = [entry.id for entry in entries]
+            for id_ in ids:
+                if ids.count(id_) > 1:
+                    raise ValueError(f"{table}: the id {id_!r} is given {ids.count(id_)} times; each needs its own")
+        known = {target.id for target in self.target}
+        for number, route in enumerate(self.route):
+            for name in route.targets:
+                if name not in known:
+                    raise ValueError(f"route[{number}].targets: there is no target {name!r}{nearest(name, known)}")
+        return self
+
+
+def load(path: Path) -> Config:
+    """Read a configuration file. Raise ConfigurationError, naming file and key or line, for whatever is wrong."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot read the configuration ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path}: byte {error.start} is not UTF-8; a configuration is UTF-8 text") from error
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path}: not valid TOML: {error}") from error
+    try:
+        config = Config(**data)
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(f"{path}: {problem}" for problem in problems(error))) from error
+    return _from_folder(config, path.resolve().parent)
+
+
+def reveal(reference: str, where: str) -> str:
+    """Return the secret that `env:NAME` or `file:PATH` points to. The error names the reference, never the secret."""
+    scheme, _, name = reference.partition(":")
+    if scheme == "env":
+        if name not in os.environ:
+            raise ConfigurationError(f"{where}: {reference}: the environment has no variable {name}")
+        return os.environ[name]
+    try:
+        return Path(name).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{where}: {reference}: cannot read the secret ({error})") from error
+
+
+def problems(error: ValidationError) -> list[str]:
+    """Say what pydantic found in the file's own words: key, what was found, what is expected."""
+    return [_problem(entry) for entry in error.errors(include_url=False)]
+
+
+def nearest(name: str, known: object) -> str:
+    """Return `; did you mean 'x'?` for the known name that is nearest, or what is known where none is near."""
+    names = sorted(str(each) for each in known) if isinstance(known, (set, dict, list, tuple, frozenset)) else []
+    close = difflib.get_close_matches(name, names, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known are {', '.join(names)}" if names else ""
+
+
+def _problem(entry: Any) -> str:
+    location = [part for part in entry["loc"] if part not in _KINDS]
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+    match entry["type"]:
+        case "extra_forbidden":
+            known = _fields_at(entry["loc"][:-1])
+            return f"{key}: unknown key{nearest(str(location[-1]), known)}"
+        case "missing":
+            return f"{key}: this key is missing"
+        case "union_tag_invalid":
+            found, known = entry["ctx"]["tag"], entry["ctx"]["expected_tags"]
+            return f"{key}.kind: found {found!r}; expected one of {known}"
+        case "union_tag_not_found":
+            return f"{key}.kind: this key is missing"
+    message = entry["msg"].removeprefix("Value error, ")
+    if not key:
+        return str(message)
+    if location[-1] == "secret":  # it may be the secret itself
+        return f"{key}: {message}"
+    return f"{key}: found {entry['input']!r}; {message[0].lower()}{message[1:]}"
+
+
+_KINDS = {
+    get_args(each.model_fields["kind"].annotation)[0]: each
+    for each in (FeedSource, PushSource, ArchiveSource, LogTarget, WebhookTarget)
+}
+
+
+def _fields_at(location: tuple[int | str, ...]) -> list[str]:
+    model: type[BaseModel] = Config
+    for part in location:
+        if isinstance(part, int):
+            continue
+        if part in _KINDS:
+            model = _KINDS[str(part)]
+        elif part == "route":
+            model = RouteSection
+        elif part in model.model_fields and isinstance(annotation := model.model_fields[part].annotation, type):
+            model = annotation if issubclass(annotation, BaseModel) else model
+    return list(model.model_fields)
+
+
+def _from_folder(config: Config, folder: Path) -> Config:
+    """Let relative paths count from the configuration's folder."""
+    url = config.store.url
+    if url.startswith("sqlite:///") and not url.startswith("sqlite:////"):
+        url = f"sqlite:///{folder / url.removeprefix('sqlite:///')}"
+    sources = tuple(
+        source.model_copy(update={"path": folder / source.path}) if isinstance(source, ArchiveSource) else source
+        for source in config.source
+    )
+    files = tuple(folder / file for file in config.watchlist.files)
+    return config.model_copy(
+        update={
+            "store": config.store.model_copy(update={"url": url}),
+            "watchlist": config.watchlist.model_copy(update={"files": files}),
+            "source": sources,
+        }
+    )
