@@ -95,6 +95,22 @@ class Source(Protocol):
         ...
 
 
+class Bus(Protocol):
+    """A bounded queue of batches between the sources and the pipeline. Full, it slows the sources; it drops nothing."""
+
+    async def put(self, batch: Batch) -> None:
+        """Hand a batch over, waiting for room."""
+        ...
+
+    async def take(self, limit: int) -> Sequence[Batch]:
+        """Return what waits, at least one batch, stopping before `limit` items unless the first alone exceeds it."""
+        ...
+
+    def waiting(self) -> int:
+        """Return the number of items that wait."""
+        ...
+
+
 # --- scoring ---
 
 

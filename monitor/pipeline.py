@@ -1,0 +1,432 @@
+"""The way of an item, in three steps, each ending at a durable boundary.
+
+    collect_step   batches → articles      clean, identify, sign; what cannot be read becomes a dead letter
+    score_step     articles → scores       tag the companies, judge the whole and each of them
+    watch_step     scores → the store      stories, rollups, the needle, incidents and the outbox: one transaction
+
+`Pipeline` composes them in one process: while one unit of work commits, the next is being scored and the one after it
+read. Order is kept throughout, so a source's position never runs ahead of its items.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import TypeVar
+
+import structlog
+
+from monitor.core.counting import judgements_of, keyed, rollups_of
+from monitor.core.detect.detector import Decision, State, decide, dump
+from monitor.core.entities.tagger import Tagged, Tagger
+from monitor.core.entities.watchlist import Watchlist
+from monitor.core.incidents import Folded, fold
+from monitor.core.intake import IntakeRules, read
+from monitor.core.routing import Route, messages_for
+from monitor.core.stories import StoryBook
+from monitor.core.text.signature import bands
+from monitor.errors import OwnershipLost, StoreError
+from monitor.ports import Batch, Bus, Clock, Judgement, Ledger, Scorer, Settled, Store, Transaction, Unscorable
+from monitor.telemetry import Telemetry
+from monitor.types import (
+    BUCKET,
+    Article,
+    DeadLetter,
+    Evidence,
+    Mention,
+    Outcome,
+    RawItem,
+    Rollup,
+    Score,
+    Signal,
+    SignalKind,
+)
+
+UNIT = 256  # items that are scored and committed together, where that many wait
+EVIDENCE = 50  # headlines looked at for one signal
+RETRY_FIRST, RETRY_LAST = 0.5, 30.0  # seconds between two tries of a transaction that the database refused
+
+T = TypeVar("T")
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """What the operator decides and may change while the daemon runs; swapped whole, between two units."""
+
+    watchlist: Watchlist
+    tagger: Tagger
+    intake: IntakeRules
+    routes: tuple[Route, ...]
+    combine: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """An article that is stored already; `revised` if its text has changed since."""
+
+    article: Article
+    revised: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """An article with all its scores, the whole first; `unjudged` companies were found beyond the limit."""
+
+    article: Article
+    scores: tuple[Score, ...]
+    unjudged: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collected:
+    """A unit after `collect_step`: one entry for each item of the batches, in order."""
+
+    batches: tuple[Batch, ...]
+    entries: tuple[DeadLetter | Known | tuple[Article, Tagged], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """A unit after `score_step`: one entry for each item of the batches, in order."""
+
+    batches: tuple[Batch, ...]
+    entries: tuple[DeadLetter | Known | Judged, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """A 60-second UTC tick on its way through the same queue as the units, so that their order is kept."""
+
+    at: datetime
+
+
+class Needle:
+    """The detector's state. A decision is adopted only after its commit, so a failure leaves it where the store is."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    def decide(self, rollups: Sequence[Rollup], now: datetime) -> Decision:
+        """Say what these rollups mean, at `now`."""
+        return decide(rollups, self.state, now)
+
+    def adopt(self, state: State) -> None:
+        """Take over the state of a decision that has been committed."""
+        self.state = state
+
+
+async def collect_step(batches: Sequence[Batch], *, desk: Desk, store: Store) -> Collected:
+    """Clean, identify and tag every item. Articles the store knows are not tagged: they need no score."""
+    items = [item for batch in batches for item in batch.items]
+    # Cleaning is work for the processor: in a thread it does not hold up the sources and the API.
+    texts = await asyncio.to_thread(lambda: [_read(item, desk.intake) for item in items])
+    digests = await store.known({each.id for each in texts if isinstance(each, Article)})
+
+    def tag(entry: DeadLetter | Article) -> DeadLetter | Known | tuple[Article, Tagged]:
+        if isinstance(entry, DeadLetter):
+            return entry
+        if entry.id in digests:
+            return Known(article=entry, revised=digests[entry.id] != entry.digest)
+        return entry, desk.tagger.tag(entry)
+
+    entries = await asyncio.to_thread(lambda: tuple(tag(entry) for entry in texts))
+    return Collected(batches=tuple(batches), entries=entries)
+
+
+def _read(item: RawItem | DeadLetter, rules: IntakeRules) -> Article | DeadLetter:
+    return item if isinstance(item, DeadLetter) else read(item, rules)
+
+
+async def score_step(collected: Collected, *, scorer: Scorer) -> Scored:
+    """Judge every mention. An article of which one mention fails scoring alone becomes a dead letter."""
+    mentions: list[Mention] = []
+    for entry in collected.entries:
+        if isinstance(entry, tuple):
+            mentions += entry[1].mentions
+    results = iter(await scorer.score(mentions) if mentions else ())
+
+    def judge(entry: DeadLetter | Known | tuple[Article, Tagged]) -> DeadLetter | Known | Judged:
+        if not isinstance(entry, tuple):
+            return entry
+        article, tagged = entry
+        scores: list[Score] = []
+        error: str | None = None
+        for _ in tagged.mentions:
+            result = next(results)
+            if isinstance(result, Unscorable):
+                error = error or result.error
+            else:
+                scores.append(result)
+        if error is not None:
+            return DeadLetter(
+                source=article.source, raw=article.raw, error=f"scoring failed: {error}", received=article.received
+            )
+        return Judged(article=article, scores=tuple(scores), unjudged=tagged.unjudged)
+
+    return Scored(batches=collected.batches, entries=tuple(judge(entry) for entry in collected.entries))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """What a transaction did: how each item ended, in order, and what changed of the incidents."""
+
+    settled: tuple[Settled, ...]
+    folded: Folded
+
+
+async def watch_step(scored: Scored, *, store: Store, needle: Needle, desk: Desk, clock: Clock) -> Watched:
+    """Count new stories, decide, and leave every message in the outbox: all of it, or none.
+
+    Whatever fails before the commit leaves the unit unacknowledged, so it comes again; the needle's new state is
+    adopted only after the commit.
+    """
+    now = clock.now()
+    async with store.transaction() as transaction:
+        fresh, revised, settled = await _admit(scored.entries, transaction)
+        judgements = await _judge(fresh, transaction, desk)
+        rollups = rollups_of(judgements, {each.article.id: each.article.timeliness for each in fresh})
+        await transaction.add_articles(
+            [each.article for each in fresh], [bands(each.article.signature) for each in fresh]
+        )
+        await transaction.add_versions(revised)
+        await transaction.add_judgements(judgements, {each.article.id: each.scores[0].topics for each in fresh})
+        await transaction.add_rollups(rollups)
+        decision = needle.decide(rollups, now)
+        folded = await _tell(decision, transaction, desk, now)
+        await transaction.bury([entry for entry in scored.entries if isinstance(entry, DeadLetter)])
+        await _account(scored.batches, settled, transaction)
+    needle.adopt(decision.state)
+    return Watched(settled=tuple(settled), folded=folded)
+
+
+async def tick_step(tick: Tick, *, store: Store, needle: Needle, desk: Desk) -> Folded:
+    """Let time pass: learn closed buckets, resolve what has calmed, raise what has fallen silent."""
+    async with store.transaction() as transaction:
+        await transaction.tick(tick.at)
+        decision = needle.decide((), tick.at)
+        folded = await _tell(decision, transaction, desk, tick.at)
+    needle.adopt(decision.state)
+    return folded
+
+
+async def _admit(
+    entries: Iterable[DeadLetter | Known | Judged], transaction: Transaction
+) -> tuple[list[Judged], list[Article], list[Settled]]:
+    """Tell new from known, also within the unit. Returns the new, the revisions, and how each entry ends."""
+    entries = tuple(entries)
+    digests = dict(await transaction.known({each.article.id for each in entries if isinstance(each, Judged)}))
+    fresh: list[Judged] = []
+    revised: list[Article] = []
+    settled: list[Settled] = []
+    for entry in entries:
+        if isinstance(entry, DeadLetter):
+            settled.append(Settled(outcome=Outcome.DEAD, error=entry.error))
+            continue
+        article = entry.article
+        if isinstance(entry, Judged) and article.id not in digests:
+            fresh.append(entry)
+            outcome = Outcome.STORED
+        else:
+            changed = entry.revised if isinstance(entry, Known) else digests[article.id] != article.digest
+            if changed and digests.get(article.id) != article.digest:
+                revised.append(article)
+            outcome = Outcome.DUPLICATE
+        digests[article.id] = article.digest
+        settled.append(Settled(outcome=outcome, article=article.id))
+    return fresh, revised, settled
+
+
+async def _judge(fresh: Sequence[Judged], transaction: Transaction, desk: Desk) -> list[Judgement]:
+    """Place each new article in a story under each of its keys."""
+    if not fresh:
+        return []
+    near = {band for each in fresh for band in bands(each.article.signature)}
+    book = StoryBook(await transaction.told(near))
+    judgements: list[Judgement] = []
+    for each in fresh:
+        keys = keyed(each.scores, ancestors=desk.watchlist.ancestors, combine=desk.combine)
+        places = book.place(each.article, tuple(keys))
+        judgements += judgements_of(
+            each.article, each.scores, keys, {key: (place.story, place.leads) for key, place in places.items()}
+        )
+    return judgements
+
+
+async def _tell(decision: Decision, transaction: Transaction, desk: Desk, now: datetime) -> Folded:
+    """Fold the signals into incidents and put what changed into the outbox."""
+    if decision.changed:
+        await transaction.save_state(dump(decision.state, decision.changed), decision.state.version)
+    if not decision.signals:
+        return Folded(incidents=(), changes=())
+    await transaction.save_signals(decision.signals)
+    folded = fold(
+        decision.signals,
+        await transaction.open_incidents(),
+        {signal.key: await _evidence(signal, transaction) for signal in decision.signals},
+        now,
+    )
+    await transaction.save_incidents(folded.incidents)
+    await transaction.post(messages_for(folded.changes, desk.routes, now))
+    return folded
+
+
+async def _evidence(signal: Signal, transaction: Transaction) -> Sequence[Evidence]:
+    if signal.kind not in (SignalKind.SURGE, SignalKind.SHARE):
+        return ()
+    # The window ends with the bucket the signal's article lies in.
+    return await transaction.evidence(signal.key, signal.at - signal.window - BUCKET, signal.at + BUCKET, EVIDENCE)
+
+
+async def _account(batches: Sequence[Batch], settled: Sequence[Settled], transaction: Transaction) -> None:
+    """Write the ledger and the positions: what was received is what ended, in the same transaction."""
+    ends = iter(settled)
+    totals: dict[str, Counter[Outcome]] = {}
+    for batch in batches:
+        totals.setdefault(batch.source, Counter()).update(next(ends).outcome for _ in batch.items)
+    for batch in {batch.source: batch for batch in batches}.values():
+        count = totals[batch.source]
+        await transaction.settle(
+            batch.source,
+            Ledger(
+                received=count.total(),
+                stored=count[Outcome.STORED],
+                duplicate=count[Outcome.DUPLICATE],
+                dead=count[Outcome.DEAD],
+                dropped=count[Outcome.DROPPED],
+            ),
+        )
+    newest = {(batch.source, batch.position.partition): batch.position for batch in batches if batch.position}
+    for position in newest.values():
+        await transaction.advance(position)
+
+
+class Pipeline:
+    """The three steps in one process, one unit in each at a time."""
+
+    def __init__(
+        self,
+        *,
+        bus: Bus,
+        store: Store,
+        scorer: Scorer,
+        needle: Needle,
+        desk: Desk,
+        clock: Clock,
+        telemetry: Telemetry,
+        told: Callable[[Folded], Awaitable[None]],
+    ) -> None:
+        """`told` is awaited after each commit that changed an incident."""
+        self.desk = desk
+        self._bus = bus
+        self._store = store
+        self._scorer = scorer
+        self._needle = needle
+        self._clock = clock
+        self._telemetry = telemetry
+        self._told = told
+        # One unit waits between two steps at most: what waits longer waits on the bus, where it slows the source.
+        self._collected: asyncio.Queue[Collected] = asyncio.Queue(1)
+        self._scored: asyncio.Queue[Scored | Tick] = asyncio.Queue(1)
+        self._under_way = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def needle(self) -> Needle:
+        """The detector's state, as committed."""
+        return self._needle
+
+    async def submit(self, batch: Batch) -> None:
+        """Hand a batch over; waits while the queue is full."""
+        self._enter()
+        try:
+            await self._bus.put(batch)
+        except BaseException:
+            self._leave(1)
+            raise
+        self._telemetry.queue_items.labels("score").set(self._bus.waiting())
+
+    async def tick(self, at: datetime) -> None:
+        """Let a tick pass after everything that has been scored before it."""
+        self._enter()
+        try:
+            await self._scored.put(Tick(at=at))
+        except BaseException:
+            self._leave(1)
+            raise
+
+    async def drained(self) -> None:
+        """Return when nothing handed over is still under way."""
+        await self._idle.wait()
+
+    async def collect(self) -> None:
+        """Run `collect_step` for ever."""
+        while True:
+            batches = await self._bus.take(UNIT)
+            self._telemetry.queue_items.labels("score").set(self._bus.waiting())
+            with self._telemetry.stage_seconds.labels("collect").time():
+                collected = await self._insist(partial(collect_step, batches, desk=self.desk, store=self._store))
+            await self._collected.put(collected)
+
+    async def score(self) -> None:
+        """Run `score_step` for ever."""
+        while True:
+            collected = await self._collected.get()
+            with self._telemetry.stage_seconds.labels("score").time():
+                scored = await score_step(collected, scorer=self._scorer)
+            await self._scored.put(scored)
+
+    async def watch(self) -> None:
+        """Run `watch_step` for ever. What the database refuses is tried again: it waits here, nothing is dropped."""
+        while True:
+            work = await self._scored.get()
+            with self._telemetry.stage_seconds.labels("watch").time():
+                folded = await self._commit(work)
+            if folded.changes:
+                await self._told(folded)
+            self._leave(1 if isinstance(work, Tick) else len(work.batches))
+
+    async def _commit(self, work: Scored | Tick) -> Folded:
+        if isinstance(work, Tick):
+            return await self._insist(partial(tick_step, work, store=self._store, needle=self._needle, desk=self.desk))
+        watched = await self._insist(
+            partial(watch_step, work, store=self._store, needle=self._needle, desk=self.desk, clock=self._clock)
+        )
+        await self._acknowledge(work, watched.settled)
+        return watched.folded
+
+    async def _insist(self, step: Callable[[], Awaitable[T]]) -> T:
+        """Try until the database accepts. A stale epoch is the one refusal that no patience mends."""
+        pause = RETRY_FIRST
+        while True:
+            try:
+                return await step()
+            except OwnershipLost:
+                raise
+            except StoreError as error:
+                log.warning("the database refused; trying again", error=str(error), seconds=pause)
+                await self._clock.sleep(pause)
+                pause = min(2 * pause, RETRY_LAST)
+
+    async def _acknowledge(self, work: Scored, settled: Sequence[Settled]) -> None:
+        ends = iter(settled)
+        for batch in work.batches:
+            own = [next(ends) for _ in batch.items]
+            for end in own:
+                self._telemetry.items.labels("watch", end.outcome.value).inc()
+            await batch.receipt(own)
+
+    def _enter(self) -> None:
+        self._under_way += 1
+        self._idle.clear()
+
+    def _leave(self, count: int) -> None:
+        self._under_way -= count
+        if self._under_way == 0:
+            self._idle.set()
