@@ -12,12 +12,17 @@ from typing import Protocol, TypeAlias
 from monitor.types import (
     Article,
     ArticleId,
+    Change,
     DeadLetter,
     EntityId,
     Evidence,
     Incident,
+    IncidentId,
+    IncidentKind,
+    IncidentState,
     Json,
     Key,
+    Language,
     Mention,
     Message,
     ModelId,
@@ -27,11 +32,13 @@ from monitor.types import (
     Rollup,
     Score,
     Sentiment,
+    Severity,
     Signal,
     Signature,
     SourceId,
     StoryId,
     TargetId,
+    Timeliness,
 )
 
 
@@ -206,8 +213,16 @@ class Transaction(Protocol):
         """Return the digest of each of these articles that is stored (of its newest version)."""
         ...
 
-    async def add_articles(self, articles: Sequence[Article], bands: Sequence[Sequence[int]]) -> None:
-        """Store new articles, and for each the bands of its signature."""
+    async def add_articles(
+        self,
+        articles: Sequence[Article],
+        bands: Sequence[Sequence[int]],
+        unjudged: Mapping[ArticleId, int] | None = None,
+    ) -> None:
+        """Store new articles, and for each the bands of its signature; an id that is stored already is an error.
+
+        `unjudged` tells how many companies were found beyond the limit, for the articles where there were any.
+        """
         ...
 
     async def add_versions(self, articles: Sequence[Article]) -> None:
@@ -215,21 +230,32 @@ class Transaction(Protocol):
         ...
 
     async def told(self, bands: Collection[int]) -> Sequence[Told]:
-        """Return the stored articles that share a band with these, oldest first."""
+        """Return the judged articles that share a band with these, oldest first.
+
+        Of a band that very many articles share (a template), only the newest are returned.
+        """
         ...
 
     async def add_judgements(
         self, judgements: Sequence[Judgement], topics: Mapping[ArticleId, Mapping[str, float]]
     ) -> None:
-        """Store what the articles mean for each key; `topics` are those of the whole article."""
+        """Store what the articles mean for each key; `topics` are those of the whole article.
+
+        A judgement of the same (article, key, model) that is stored already is left as it is.
+        """
         ...
 
     async def add_rollups(self, rollups: Sequence[Rollup]) -> None:
-        """Add to the sums of (key, bucket, model), of its publishers and its sources."""
+        """Add to the sums of (key, bucket, model), of its publishers and its sources; history is summed apart."""
         ...
 
-    async def evidence(self, key: Key, since: datetime, until: datetime, limit: int) -> Sequence[Evidence]:
-        """Return the negative stories counted for a key in (since, until], most negative first."""
+    async def evidence(
+        self, key: Key, model: ModelId, since: datetime, until: datetime, limit: int
+    ) -> Sequence[Evidence]:
+        """Return the negative stories a model counted for a key in (since, until], most negative first.
+
+        History is left out. `copies` and `publishers` are over all the story's members under that key.
+        """
         ...
 
     async def open_incidents(self) -> Sequence[Incident]:
@@ -313,7 +339,10 @@ class Store(Protocol):
         ...
 
     async def rollups(self, since: datetime, until: datetime) -> Sequence[Rollup]:
-        """Return the sums of all buckets in [since, until), in order of bucket, then key."""
+        """Return the sums of all buckets in [since, until), in order of bucket, key and model, history last.
+
+        Live and late stories are summed together and come back as live.
+        """
         ...
 
     async def pending(self, target: TargetId, now: datetime, limit: int) -> Sequence[Pending]:
@@ -363,4 +392,156 @@ class Target(Protocol):
 
     async def close(self) -> None:
         """Let go of connections; safe to call twice."""
+        ...
+
+
+# --- reading: what the API and the metrics show ---
+
+Mark: TypeAlias = tuple[datetime, str]  # where a page ended: the moment and the id of its last row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowLevel:
+    """What the detector sees of a key in one window that ends now."""
+
+    window: timedelta
+    stories: int
+    negative: float  # calibrated negative stories
+    expected: float  # of them, at this hour
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyLevel:
+    """Where the needle of one key stands now."""
+
+    key: Key
+    surging: bool
+    blind: bool
+    learning_since: datetime | None  # while its history is short
+    windows: tuple[WindowLevel, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceLevel:
+    """How a configured source fares now. `error` is what keeps it from being read, None where nothing does."""
+
+    id: SourceId
+    kind: str
+    last_success: datetime | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Live:
+    """The daemon's state in memory, as of its last commit."""
+
+    model: ModelId | None
+    ticked: datetime | None  # the last tick that was decided
+    keys: Sequence[KeyLevel]
+    incidents: Sequence[Incident]  # those that are not resolved
+    sources: Sequence[SourceLevel]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredArticle:
+    """A row of the table `articles`, without its raw bytes; `revisions` counts the later versions of its text."""
+
+    id: ArticleId
+    source: SourceId
+    publisher: str
+    title: str
+    text: str
+    link: str | None
+    language: Language
+    published: datetime
+    received: datetime
+    timeliness: Timeliness
+    topics: Mapping[str, float]
+    unjudged: int
+    revisions: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArticleFilter:
+    """Which articles are asked for; None takes all. `since` and `until` bound the time of receipt: [since, until)."""
+
+    source: SourceId | None = None
+    key: Key | None = None
+    language: Language | None = None
+    title: str | None = None  # a part of the title, capitals and small letters alike where the database can
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentFilter:
+    """Which incidents are asked for; None takes all. `since` and `until` bound the opening: [since, until)."""
+
+    state: IncidentState | None = None
+    kind: IncidentKind | None = None
+    key: Key | None = None
+    severity: Severity | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispatch:
+    """A row of the outbox: how one message about an incident fares at one target."""
+
+    target: TargetId
+    change: Change
+    state: str  # pending, sent, rejected
+    attempts: int
+    created: datetime
+    due: datetime
+    ended: datetime | None
+    reason: str | None
+
+
+class Reader(Protocol):
+    """The read side of the store. It uses connections of its own and never waits for the writer, nor blocks it."""
+
+    async def articles(self, wanted: ArticleFilter, *, before: Mark | None, limit: int) -> Sequence[StoredArticle]:
+        """Return articles, the last received first, beginning after the row that `before` marks."""
+        ...
+
+    async def article(self, id_: ArticleId) -> StoredArticle | None:
+        """Return one article, or None where there is none."""
+        ...
+
+    async def judgements(self, id_: ArticleId) -> Sequence[Judgement]:
+        """Return what an article means for each key, by each model, in order of key, then time of scoring."""
+        ...
+
+    async def sums(self, since: datetime, until: datetime, *, step: timedelta, key: Key | None) -> Sequence[Rollup]:
+        """Return the rollups of [since, until) added up over steps, without origins, in order of bucket, then key.
+
+        Each sum begins at a multiple of `step` since 1970 UTC (`step` is a multiple of BUCKET); models are kept
+        apart, and history is apart from the rest, which is all given as live. `key` None takes every key.
+        """
+        ...
+
+    async def incidents(self, wanted: IncidentFilter, *, before: Mark | None, limit: int) -> Sequence[Incident]:
+        """Return incidents, the last opened first, beginning after the row that `before` marks."""
+        ...
+
+    async def incident(self, id_: IncidentId) -> Incident | None:
+        """Return one incident, or None where there is none."""
+        ...
+
+    async def dispatches(self, incident: IncidentId) -> Sequence[Dispatch]:
+        """Return the outbox rows about an incident, oldest first."""
+        ...
+
+    async def ledgers(self) -> Mapping[SourceId, Ledger]:
+        """Return the ledger of each source."""
+        ...
+
+    async def positions(self) -> Sequence[Position]:
+        """Return how far each source has been read, in order of source, then partition."""
+        ...
+
+    async def dead_letters(self) -> Mapping[SourceId, int]:
+        """Return how many dead letters are kept of each source that has any."""
         ...
