@@ -296,6 +296,7 @@ class Incident:
     late: bool
     model: ModelId
     revision: int
+    told: frozenset[TargetId] = frozenset()  # the targets that were told it opened: they are told how it goes on
 
     def __post_init__(self) -> None:
         require_utc(self, "opened", "updated", "resolved")
