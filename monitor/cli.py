@@ -1,0 +1,198 @@
+"""The command `newsquake`. Each command says what it does and hands over; heavy imports wait until it is called."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from monitor.errors import NewsquakeError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""A seismograph for financial news: one trustworthy alert when negative stories surge.
+
+Begin with `newsquake demo`. Then write a newsquake.toml (see docs/configuration.md), try it with
+`newsquake check -c newsquake.toml`, and start the daemon with `newsquake run -c newsquake.toml`.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.""",
+)
+db = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look after the database: upgrade, backup, restore.")
+app.add_typer(db, name="db")
+
+DEFAULT = Path("newsquake.toml")
+ConfigFile = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The configuration file.")]
+ModelReference = Annotated[
+    str, typer.Option("--model", metavar="REFERENCE", help="builtin, path:DIR, package:NAME or hub:ORG/NAME.")
+]
+
+
+class Role(StrEnum):
+    """What one process does. The roles for several machines come with Kafka."""
+
+    ALL = "all"
+
+
+@app.command()
+def run(
+    config: ConfigFile = DEFAULT,
+    role: Annotated[Role, typer.Option(help="What this process does: everything.")] = Role.ALL,  # noqa: ARG001
+) -> None:
+    """Run the daemon: read the sources, judge, watch and tell, until SIGTERM.
+
+    SIGTERM and Ctrl-C finish what is under way (at most `limits.drain`, 20 s by default) and end with 0. SIGHUP reads
+    the configuration again; a file with a mistake in it changes nothing and is told in the log.
+    """
+    from monitor.app import run as run_daemon
+
+    asyncio.run(run_daemon(config))
+
+
+@app.command()
+def demo(
+    exit_: Annotated[
+        bool, typer.Option("--exit", help="End after the last item, with a one-line JSON summary on standard output.")
+    ] = False,
+) -> None:
+    """Show the whole daemon at work on three invented days, replayed fast, in a temporary folder.
+
+    Prints each incident as it comes: one surge about a company, one about a topic, and a source that falls silent. A
+    story that forty publishers copy does not fire. Without --exit it stays up afterwards, so that you can look around
+    in the API at the address it prints; Ctrl-C ends it.
+    """
+    from monitor.demo import demo as run_demo
+
+    asyncio.run(run_demo(leave=exit_))
+
+
+@app.command()
+def check(config: ConfigFile = DEFAULT) -> None:
+    """Say for every source, target, watchlist, the model and the store of a configuration whether it works.
+
+    Fetches each feed once and asks each webhook's server for a sign of life; stores and sends nothing. Ends with 1 if
+    something does not work, with 2 if the configuration itself is wrong.
+    """
+    from monitor.check import check as run_check
+
+    raise typer.Exit(asyncio.run(run_check(config)))
+
+
+@app.command()
+def score(
+    model: ModelReference = "builtin",
+    watchlist: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="Companies to look for (TOML or CSV); may be repeated.")
+    ] = None,
+) -> None:
+    """Judge texts: one line in, one JSON line out, in order.
+
+    A line is plain text, or a JSON object with `text` and, optionally, the `entity` to judge it for:
+
+        echo '{"text": "Acme gains as Bolt slumps", "entity": "Bolt"}' | newsquake score
+
+    The answer holds `label` (for the entity where one is given, else for the whole text), `probabilities`, `topics`,
+    `entities` (companies of the watchlist found in the text) and `model`; or `error` for a line it could not read.
+    """
+    from monitor.commands import score_lines
+
+    asyncio.run(score_lines(sys.stdin.buffer, sys.stdout, model=model, watchlists=watchlist or []))
+
+
+@app.command()
+def detect(
+    series: Annotated[
+        Path, typer.Argument(metavar="SERIES.csv", help="Columns `timestamp,value`; - for standard input.")
+    ],
+    false_alarms: Annotated[str, typer.Option(help="The false-alarm budget.")] = "1 per week",
+) -> None:
+    """Run the detector alone on a series of counts.
+
+    Reads `timestamp,value` (UTC where no zone is given) and writes a row for each row: `timestamp,value,expected,score,
+    alert`. `alert` is 1 on the row that raises an incident. No row is judged by what comes after it.
+    """
+    from monitor.commands import detect_file
+
+    detect_file(series, sys.stdout, false_alarms)
+
+
+@app.command()
+def replay(
+    archive: Annotated[
+        Path, typer.Argument(metavar="ARCHIVE", help="A JSONL, JSONL.gz or CSV file, or a folder of them.")
+    ],
+    report: Annotated[Path, typer.Option(metavar="DIR", help="Where the report goes.")],
+    config: ConfigFile = DEFAULT,
+) -> None:
+    """Ask "when would this have fired?": run an archive as if each item came at its own time.
+
+    No item is seen before it was received; the live database is not touched. Writes report.json and report.html.
+    """
+    from monitor.replay import replay as run_replay
+
+    asyncio.run(run_replay(archive, config, report))
+
+
+@app.command()
+def bench(
+    model: ModelReference = "builtin",
+    seconds: Annotated[float, typer.Option(min=1.0, help="How long to measure each.")] = 10.0,
+) -> None:
+    """Measure understanding on this machine, beside a plain transformers pipeline; prints JSON."""
+    from monitor.commands import bench as run_bench
+
+    run_bench(sys.stdout, model, seconds)
+
+
+@db.command()
+def upgrade(config: ConfigFile = DEFAULT) -> None:
+    """Bring the database to the schema of this version."""
+    from monitor.commands import upgrade_database
+
+    asyncio.run(upgrade_database(config))
+
+
+@db.command()
+def backup(
+    to: Annotated[Path, typer.Argument(metavar="FILE", help="Where the copy goes; must not exist yet.")],
+    config: ConfigFile = DEFAULT,
+) -> None:
+    """Copy the database to a file, also while the daemon runs."""
+    from monitor.commands import backup_database
+
+    asyncio.run(backup_database(config, to))
+
+
+@db.command()
+def restore(
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="A copy made by `newsquake db backup`.")],
+    config: ConfigFile = DEFAULT,
+    force: Annotated[bool, typer.Option("--force", help="Replace a database that is there.")] = False,
+) -> None:
+    """Put a copy in the database's place, while no daemon runs."""
+    from monitor.commands import restore_database
+
+    asyncio.run(restore_database(config, source, force=force))
+
+
+def main() -> None:
+    """Run the command line; an expected error is one plain message and an exit code."""
+    from trainer.cli import app as trainer
+
+    app.add_typer(trainer, name="trainer")
+    try:
+        app()
+    except NewsquakeError as error:
+        print(f"newsquake: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    except BrokenPipeError:  # the reader of our output has gone, as in `newsquake score | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None

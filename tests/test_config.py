@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from monitor.config import load, reveal
+from monitor.errors import ConfigurationError
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "newsquake.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def refusal(folder: Path, text: str) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        load(written(folder, text))
+    assert caught.value.exit_code == 2
+    return str(caught.value)
+
+
+def test_an_empty_file_is_a_whole_configuration(tmp_path: Path) -> None:
+    config = load(written(tmp_path, ""))
+    assert config.model.default == "builtin"
+    assert config.detect.false_alarms == 1.0
+    assert config.store.url == f"sqlite:///{tmp_path / 'newsquake.db'}"
+
+
+def test_times_and_budgets_are_written_in_words(tmp_path: Path) -> None:
+    config = load(written(tmp_path, '[store]\nretention = "2 weeks"\n[detect]\nfalse_alarms = "2 per month"\n'))
+    assert config.store.retention == timedelta(days=14)
+    assert config.detect.false_alarms == pytest.approx(2 * 12 / (365.25 / 7))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('[store]\nurll = "x"', ["store.urll: unknown key", "did you mean 'url'?"]),
+        ("[stor]\nx = 1", ["stor: unknown key", "did you mean 'store'?"]),
+        ('[detect]\nfalse_alarms = "seldom"', ["detect.false_alarms: found 'seldom'", '"1 per week"']),
+        ('[store]\nretention = "5 moons"', ["store.retention: found '5 moons'", '"400 days"']),
+        ('[[source]]\nid = "a"\nkind = "fed"', ["source[0].kind: found 'fed'", "'feed'"]),
+        ('[[source]]\nid = "a"\nkind = "feed"\nuri = "http://x"', ["source[0].uri: unknown key; did you mean 'url'?"]),
+        ('[[source]]\nid = "a"\nkind = "feed"', ["source[0].url: this key is missing"]),
+        ('[[source]]\nid = "a"\n', ["source[0].kind: this key is missing"]),
+        ('[[source]]\nid="a"\nkind="push"\n[[source]]\nid="a"\nkind="push"', ["the id 'a' is given 2 times"]),
+        ('[[route]]\ntargets = ["desk"]', ["route[0].targets: there is no target 'desk'"]),
+        ("[store\nurl = 1", ["not valid TOML", "line 1"]),
+        ("api = 3", ["api: found 3"]),
+    ],
+)
+def test_a_mistake_is_named_with_what_was_found_and_what_is_expected(
+    tmp_path: Path, text: str, expected: list[str]
+) -> None:
+    message = refusal(tmp_path, text)
+    assert message.startswith(str(tmp_path / "newsquake.toml"))
+    for part in expected:
+        assert part in message
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    assert len(refusal(tmp_path, '[store]\na = 1\nb = 2\n[api]\nbnd = "x"\n').splitlines()) == 3
+
+
+def test_a_secret_written_into_the_file_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    message = refusal(tmp_path, '[[target]]\nid="t"\nkind="webhook"\nurl="https://t.example"\nsecret="hunter2"')
+    assert "env:NAME" in message
+    assert "hunter2" not in message
+
+
+def test_a_file_that_is_not_text_or_not_there_says_so(tmp_path: Path) -> None:
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigurationError, match="not UTF-8"):
+        load(tmp_path / "binary.toml")
+    with pytest.raises(ConfigurationError, match="cannot read the configuration"):
+        load(tmp_path / "absent.toml")
+
+
+def test_the_environment_overrides_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEWSQUAKE_DETECT_FALSE_ALARMS", "3 per week")
+    monkeypatch.setenv("NEWSQUAKE_API_BIND", "127.0.0.1:0")
+    config = load(written(tmp_path, '[api]\nbind = "127.0.0.1:9"\n'))
+    assert config.detect.false_alarms == 3.0
+    assert config.api.bind == "127.0.0.1:0"
+
+
+def test_relative_paths_count_from_the_folder_of_the_file(tmp_path: Path) -> None:
+    text = '[watchlist]\nfiles = ["w.toml"]\n[[source]]\nid = "a"\nkind = "archive"\npath = "old/news.jsonl"\n'
+    config = load(written(tmp_path, text))
+    assert config.watchlist.files == (tmp_path / "w.toml",)
+    assert config.source[0].model_dump()["path"] == tmp_path / "old/news.jsonl"
+
+
+def test_secrets_are_read_by_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DESK_SECRET", "s3cret")
+    (tmp_path / "secret").write_text("from a file\n", encoding="utf-8")
+    assert reveal("env:DESK_SECRET", "target desk") == "s3cret"
+    assert reveal(f"file:{tmp_path / 'secret'}", "target desk") == "from a file"
+    with pytest.raises(ConfigurationError, match="no variable ABSENT"):
+        reveal("env:ABSENT", "target desk")
