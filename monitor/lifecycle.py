@@ -23,7 +23,7 @@ class Supervisor:
     def __init__(self) -> None:
         self.stopping = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._teardown: list[tuple[str, Callable[[], Awaitable[object]], float]] = []
+        self._teardown: list[tuple[str, Callable[[], Awaitable[object]]]] = []
         self._failure: BaseException | None = None
 
     def spawn(self, name: str, work: Coroutine[Any, Any, None], *, ends: bool = False) -> None:
@@ -58,24 +58,34 @@ class Supervisor:
             task.cancel()
             await asyncio.wait([task])
 
-    def on_teardown(self, name: str, step: Callable[[], Awaitable[object]], *, within: float = 5.0) -> None:
-        """Add a step; steps run in reverse order, each for `within` seconds at most."""
-        self._teardown.append((name, step, within))
+    def on_teardown(self, name: str, step: Callable[[], Awaitable[object]]) -> None:
+        """Add a step; steps run in reverse order."""
+        self._teardown.append((name, step))
 
     async def wait(self) -> None:
         """Return when a stop is asked for."""
         await self.stopping.wait()
 
-    async def close(self) -> None:
-        """Run the teardown, end what still runs, and raise the failure that stopped the daemon, if one did."""
+    @property
+    def failed(self) -> bool:
+        """Whether a part has failed, so that waiting for it would be in vain."""
+        return self._failure is not None
+
+    async def close(self, *, within: float) -> None:
+        """Run the teardown, end what still runs, and raise the failure that stopped the daemon, if one did.
+
+        All steps together take at most `within` seconds, and a second more for each that finds none left.
+        """
         self.stopping.set()
+        deadline = asyncio.get_running_loop().time() + within
         while self._teardown:
-            name, step, within = self._teardown.pop()
+            name, step = self._teardown.pop()
+            left = max(deadline - asyncio.get_running_loop().time(), 1.0)
             try:
-                async with asyncio.timeout(within):
+                async with asyncio.timeout(left):
                     await step()
             except TimeoutError:
-                log.warning("gave up waiting while stopping", part=name, seconds=within)
+                log.warning("gave up waiting while stopping", part=name, seconds=left)
             except Exception as error:  # noqa: BLE001 - the next step must still run; the failure is told below
                 self.fail(name, error)
         for name in list(self._tasks):

@@ -24,7 +24,7 @@ from monitor.core.counting import judgements_of, keyed, rollups_of
 from monitor.core.detect.detector import Decision, State, decide, dump
 from monitor.core.entities.tagger import Tagged, Tagger
 from monitor.core.entities.watchlist import Watchlist
-from monitor.core.incidents import Folded, fold
+from monitor.core.incidents import STORIES, Folded, evidence_wanted, fold
 from monitor.core.intake import IntakeRules, read
 from monitor.core.routing import Route, messages_for
 from monitor.core.stories import StoryBook
@@ -33,21 +33,16 @@ from monitor.errors import OwnershipLost, StoreError
 from monitor.ports import Batch, Bus, Clock, Judgement, Ledger, Scorer, Settled, Store, Transaction, Unscorable
 from monitor.telemetry import Telemetry
 from monitor.types import (
-    BUCKET,
     Article,
     DeadLetter,
-    Evidence,
     Mention,
     Outcome,
     RawItem,
     Rollup,
     Score,
-    Signal,
-    SignalKind,
 )
 
 UNIT = 256  # items that are scored and committed together, where that many wait
-EVIDENCE = 50  # headlines looked at for one signal
 RETRY_FIRST, RETRY_LAST = 0.5, 30.0  # seconds between two tries of a transaction that the database refused
 
 T = TypeVar("T")
@@ -192,7 +187,9 @@ async def watch_step(scored: Scored, *, store: Store, needle: Needle, desk: Desk
         judgements = await _judge(fresh, transaction, desk)
         rollups = rollups_of(judgements, {each.article.id: each.article.timeliness for each in fresh})
         await transaction.add_articles(
-            [each.article for each in fresh], [bands(each.article.signature) for each in fresh]
+            [each.article for each in fresh],
+            [bands(each.article.signature) for each in fresh],
+            {each.article.id: each.unjudged for each in fresh if each.unjudged},
         )
         await transaction.add_versions(revised)
         await transaction.add_judgements(judgements, {each.article.id: each.scores[0].topics for each in fresh})
@@ -265,22 +262,15 @@ async def _tell(decision: Decision, transaction: Transaction, desk: Desk, now: d
     if not decision.signals:
         return Folded(incidents=(), changes=())
     await transaction.save_signals(decision.signals)
-    folded = fold(
-        decision.signals,
-        await transaction.open_incidents(),
-        {signal.key: await _evidence(signal, transaction) for signal in decision.signals},
-        now,
-    )
+    incidents = await transaction.open_incidents()
+    evidence = {
+        wanted.key: await transaction.evidence(wanted.key, wanted.model, wanted.since, wanted.until, STORIES)
+        for wanted in evidence_wanted(decision.signals, incidents)
+    }
+    folded = fold(decision.signals, incidents, evidence, now)
     await transaction.save_incidents(folded.incidents)
     await transaction.post(messages_for(folded.changes, desk.routes, now))
     return folded
-
-
-async def _evidence(signal: Signal, transaction: Transaction) -> Sequence[Evidence]:
-    if signal.kind not in (SignalKind.SURGE, SignalKind.SHARE):
-        return ()
-    # The window ends with the bucket the signal's article lies in.
-    return await transaction.evidence(signal.key, signal.at - signal.window - BUCKET, signal.at + BUCKET, EVIDENCE)
 
 
 async def _account(batches: Sequence[Batch], settled: Sequence[Settled], transaction: Transaction) -> None:
@@ -418,8 +408,12 @@ class Pipeline:
         ends = iter(settled)
         for batch in work.batches:
             own = [next(ends) for _ in batch.items]
-            for end in own:
+            for end, item in zip(own, batch.items, strict=True):
                 self._telemetry.items.labels("watch", end.outcome.value).inc()
+                self._telemetry.source_items.labels(batch.source, end.outcome.value).inc()
+                if isinstance(item, RawItem):
+                    lag = (self._clock.now() - item.handed_over).total_seconds()
+                    self._telemetry.source_lag.labels(batch.source).observe(max(lag, 0.0))
             await batch.receipt(own)
 
     def _enter(self) -> None:

@@ -22,7 +22,7 @@ async def test_a_part_that_fails_stops_the_daemon_with_its_error() -> None:
     supervisor.spawn("broken", broken())
     await supervisor.wait()
     with pytest.raises(ValueError, match="disk on fire"):
-        await supervisor.close()
+        await supervisor.close(within=1)
 
 
 async def test_a_part_that_ends_when_it_should_not_is_a_failure() -> None:
@@ -33,7 +33,7 @@ async def test_a_part_that_ends_when_it_should_not_is_a_failure() -> None:
     supervisor.spawn("outbox", short())
     await supervisor.wait()
     with pytest.raises(RuntimeError, match="outbox ended"):
-        await supervisor.close()
+        await supervisor.close(within=1)
 
 
 async def test_an_archive_may_end_without_stopping_the_daemon() -> None:
@@ -44,7 +44,7 @@ async def test_an_archive_may_end_without_stopping_the_daemon() -> None:
     supervisor.spawn("archive", short(), ends=True)
     await asyncio.sleep(0.01)
     assert not supervisor.stopping.is_set()
-    await supervisor.close()
+    await supervisor.close(within=1)
 
 
 async def test_teardown_runs_last_in_first_out_and_goes_on_after_a_step_that_hangs_or_fails() -> None:
@@ -58,13 +58,13 @@ async def test_teardown_runs_last_in_first_out_and_goes_on_after_a_step_that_han
             if name == "fails":
                 raise OSError("no")
 
-        supervisor.on_teardown(name, work, within=0.05)
+        supervisor.on_teardown(name, work)
 
     supervisor = Supervisor()
     for name in ("store", "hangs", "fails", "sources"):
         step(name)
     with pytest.raises(OSError, match="no"):
-        await supervisor.close()
+        await supervisor.close(within=1)
     assert order == ["sources", "fails", "hangs", "store"]
 
 
@@ -73,7 +73,7 @@ async def test_a_cancelled_part_is_no_failure() -> None:
     supervisor.spawn("feed", forever())
     await supervisor.cancel("feed")
     assert not supervisor.stopping.is_set()
-    await supervisor.close()
+    await supervisor.close(within=1)
 
 
 async def test_signals_reach_the_daemon() -> None:
