@@ -1,0 +1,127 @@
+"""What the documents say is what the code reads."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from monitor import config
+from trainer.config import read_recipe
+
+ROOT = Path(__file__).parent.parent
+Row: TypeAlias = tuple[str, str]  # key and default, as the document writes them
+
+SECTIONS: Mapping[str, type[BaseModel]] = {
+    "[store]": config.StoreSection,
+    "[model]": config.ModelSection,
+    "[api]": config.ApiSection,
+    "[detect]": config.DetectSection,
+    "[watchlist]": config.WatchlistSection,
+    "[http]": config.HttpSection,
+    "[limits]": config.LimitsSection,
+    "[log]": config.LogSection,
+    "feed": config.FeedSource,
+    "push": config.PushSource,
+    "archive": config.ArchiveSource,
+    "log": config.LogTarget,
+    "webhook": config.WebhookTarget,
+    "[[route]]": config.RouteSection,
+    "match": config.Match,
+}
+
+
+def documented() -> Mapping[str, list[Row]]:
+    tables: dict[str, list[Row]] = {}
+    title = ""
+    for line in read("docs/configuration.md").splitlines():
+        if heading := re.match(r"#+ (?:kind )?`([^`]+)`$", line):
+            title = heading[1]
+        elif line.startswith("#"):
+            title = ""
+        elif title and (row := re.match(r"\| `(\w+)` \| (.+?) \|", line)):
+            tables.setdefault(title, []).append((row[1], row[2]))
+    return tables
+
+
+def means(field: FieldInfo, written: str) -> bool:
+    """Say whether the default that the document writes is the field's own."""
+    if field.is_required():
+        return written == "required"
+    if field.default is None:
+        return written == "none"
+    value = json.loads(written.strip("`"))
+    if isinstance(field.default, (timedelta, float)):
+        value = config.duration(value) if isinstance(field.default, timedelta) else config.rate(value)
+        return bool(value == field.default)
+    if isinstance(field.default, BaseModel):
+        return bool(type(field.default)(**value) == field.default)
+    return list(value) == list(field.default) if isinstance(value, list) else bool(value == field.default)
+
+
+def test_every_section_and_no_other_is_documented() -> None:
+    assert set(documented()) == set(SECTIONS)
+    tables = {each.removesuffix("Section").lower() for each in vars(config) if each.endswith("Section")}
+    assert tables - {""} <= {name.strip("[]") for name in SECTIONS}
+
+
+@pytest.mark.parametrize("title", SECTIONS)
+def test_every_key_is_documented_with_its_default(title: str) -> None:
+    fields = SECTIONS[title].model_fields
+    rows = documented()[title]
+    assert sorted(key for key, _ in rows) == sorted(fields)
+    assert [key for key, default in rows if not means(fields[key], default)] == []
+
+
+def toml_blocks(kind: str) -> list[Any]:
+    """Return the READMEs' TOML blocks of a kind: `company`, `heads` or, for a configuration, `source`."""
+    return [
+        pytest.param(block, id=f"{name}-{number}")
+        for name in ("README.md", "README.zh-CN.md")
+        for number, block in enumerate(re.findall(r"```toml\n(.*?)```", read(name), flags=re.DOTALL))
+        if re.search(rf"^\[+{kind}", block, flags=re.MULTILINE)
+    ]
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+EXAMPLE = pytest.param(read("deploy/examples/newsquake.toml"), id="example")
+
+
+@pytest.mark.parametrize("text", [*toml_blocks("source"), EXAMPLE])
+def test_every_printed_configuration_loads(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "newsquake.toml"
+    file.write_text(text, encoding="utf-8")
+    loaded = config.load(file)
+    assert loaded.source
+    assert loaded.route
+
+
+def test_both_readmes_print_the_same_commands_and_configurations() -> None:
+    def code(name: str) -> list[str]:
+        blocks = re.findall(r"```(?:sh|toml|python)\n(.*?)```", read(name), flags=re.DOTALL)
+        return [re.sub(r"\s*#.*", "", block) for block in blocks]  # comments are translated
+
+    assert code("README.md") == code("README.zh-CN.md")
+
+
+def test_links_between_the_documents_lead_somewhere() -> None:
+    for document in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")):
+        for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text(encoding="utf-8")):
+            assert (document.parent / link).exists(), f"{document.name}: {link}"
+
+
+@pytest.mark.parametrize("text", toml_blocks("heads"))
+def test_every_printed_recipe_is_one(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text(text, encoding="utf-8")
+    assert read_recipe(file).data
