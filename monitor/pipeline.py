@@ -14,7 +14,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
@@ -43,6 +43,7 @@ from monitor.types import (
 )
 
 UNIT = 256  # items that are scored and committed together, where that many wait
+MESSAGE_LIFE = timedelta(days=3)  # a message that no target has taken by then is given up
 RETRY_FIRST, RETRY_LAST = 0.5, 30.0  # seconds between two tries of a transaction that the database refused
 
 T = TypeVar("T")
@@ -268,8 +269,9 @@ async def _tell(decision: Decision, transaction: Transaction, desk: Desk, now: d
         for wanted in evidence_wanted(decision.signals, incidents)
     }
     folded = fold(decision.signals, incidents, evidence, now)
-    await transaction.save_incidents(folded.incidents)
-    await transaction.post(messages_for(folded.changes, desk.routes, now))
+    telling = messages_for(folded, desk.routes, now=now, ttl=MESSAGE_LIFE)
+    await transaction.save_incidents(telling.incidents)
+    await transaction.post(telling.messages)
     return folded
 
 

@@ -17,7 +17,7 @@ GROUND = ("types", "errors", "telemetry")
 ALLOWED: dict[str, tuple[str, ...]] = {
     "types": (),
     "errors": (),
-    "telemetry": (),
+    "telemetry": ("types", "ports"),
     "ports": ("types", "errors"),
     "core": ("types", "errors", "ports"),
     "net": (*GROUND, "ports"),
@@ -31,7 +31,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "lifecycle": (*GROUND, "ports"),
     "config": ("errors",),
 }
-TOP = ("replay", "app", "cli", "commands", "check", "demo")  # the composition root: these may import every room
+TOP = ("assembly", "report", "replay", "app", "cli", "commands", "check", "demo")  # the composition root: these may import every room
 MAY_IMPORT_TORCH = ("monitor/scoring/model.py", "monitor/scoring/explain.py", "monitor/scoring/network.py", "trainer/")
 IMPURE = {"asyncio", "os", "socket", "subprocess", "pathlib", "sqlite3", "random", "time", "threading"}
 

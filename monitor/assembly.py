@@ -1,0 +1,145 @@
+"""From the configuration to parts: watchlist, routes, rules, sources and targets, each built from its own section."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+from monitor import config as sections
+from monitor.config import Config, reveal
+from monitor.core.detect.state import Rules
+from monitor.core.entities.tagger import Tagger
+from monitor.core.entities.watchlist import Watchlist
+from monitor.core.intake import IntakeRules
+from monitor.core.routing import Route
+from monitor.core.schedule import Rhythm
+from monitor.delivery.targets.log import LogTarget
+from monitor.delivery.targets.webhook import WebhookTarget
+from monitor.errors import ConfigurationError
+from monitor.net import HttpClient
+from monitor.pipeline import Desk
+from monitor.ports import Clock, Source, Target
+from monitor.sources.archive import ArchiveSource
+from monitor.sources.feed import FeedSource
+from monitor.sources.fetch import Fetcher
+from monitor.sources.parsers import ParserPool
+from monitor.sources.push import PushSource
+from monitor.telemetry import Telemetry
+from monitor.types import IncidentKind, Language, Severity, SourceId, TargetId
+
+DOOR = sections.PushSource(kind="push", id="push")  # there is always a door, also where none is configured
+LOG = sections.LogTarget(kind="log", id="log")  # where no target is configured, incidents are told in the log
+
+
+def watchlist_of(files: tuple[Path, ...]) -> Watchlist:
+    """Read and merge watchlist files. Raise ConfigurationError, naming file and place, for whatever is wrong."""
+    lists: list[Watchlist] = []
+    for file in files:
+        try:
+            text = file.read_text(encoding="utf-8")
+        except OSError as error:
+            raise ConfigurationError(f"{file}: cannot read the watchlist ({error.strerror})") from error
+        except UnicodeDecodeError as error:
+            raise ConfigurationError(f"{file}: byte {error.start} is not UTF-8; a watchlist is UTF-8 text") from error
+        parse = Watchlist.parse_csv if file.suffix == ".csv" else Watchlist.parse_toml
+        lists.append(parse(text, str(file)))
+    return Watchlist.merge(lists)
+
+
+def desk_of(config: Config) -> Desk:
+    """Build what the operator decides about reading, watching and routing."""
+    watchlist = watchlist_of(config.watchlist.files)
+    return Desk(
+        watchlist=watchlist,
+        tagger=Tagger(watchlist),
+        intake=IntakeRules(max_text=config.limits.text, lateness=config.detect.lateness),
+        routes=tuple(_route(route) for route in config.route) or (_everything(config),),
+        combine="entity×topic" in config.detect.combinations,
+    )
+
+
+def rules_of(config: Config) -> Rules:
+    """Build the budget and the guards."""
+    detect = config.detect
+    return Rules(
+        surges=detect.false_alarms,
+        blinds=detect.blind_alarms,
+        stories=detect.min_stories,
+        publishers=detect.min_publishers,
+        trusted_publishers=frozenset(detect.trusted_publishers),
+    )
+
+
+def sources_of(config: Config) -> tuple[sections.AnySource, ...]:
+    """Return the configured sources, and a push door where none is configured."""
+    if any(isinstance(source, sections.PushSource) for source in config.source):
+        return config.source
+    return (*config.source, DOOR)
+
+
+def targets_of(config: Config) -> tuple[sections.AnyTarget, ...]:
+    """Return the configured targets, or the log where none is configured."""
+    return config.target or (LOG,)
+
+
+def _everything(config: Config) -> Route:
+    return Route(targets=tuple(TargetId(target.id) for target in targets_of(config)))
+
+
+def _route(section: sections.RouteSection) -> Route:
+    match = section.match
+    return Route(
+        targets=tuple(TargetId(target) for target in section.targets),
+        keys=match.keys,
+        severity=frozenset(Severity(each) for each in match.severity),
+        language=frozenset(Language(each) for each in match.language),
+        kind=frozenset(IncidentKind(each) for each in match.kind),
+    )
+
+
+class Workshop:
+    """Builds sources and targets, and holds what they share: the HTTP client and the feed parsers."""
+
+    def __init__(self, config: Config, *, clock: Clock, random: Random, telemetry: Telemetry) -> None:
+        self._clock = clock
+        self._random = random
+        self._telemetry = telemetry
+        self._queue = config.limits.queue
+        self._client = HttpClient(allow_private=config.http.allow_private)
+        self._fetcher = Fetcher(self._client)
+        self._parsers = ParserPool()
+
+    def source(self, section: sections.AnySource) -> Source:
+        """Build a source from its section."""
+        id_ = SourceId(section.id)
+        match section:
+            case sections.FeedSource():
+                return FeedSource(
+                    id_,
+                    section.url,
+                    fetcher=self._fetcher,
+                    parsers=self._parsers,
+                    clock=self._clock,
+                    random=self._random,
+                    telemetry=self._telemetry,
+                    rhythm=Rhythm(interval=section.interval),
+                )
+            case sections.PushSource():
+                return PushSource(id_, limit=self._queue)
+            case sections.ArchiveSource():
+                return ArchiveSource(id_, section.path, fields=section.fields, clock=self._clock)
+
+    def target(self, section: sections.AnyTarget) -> Target:
+        """Build a target from its section; its secret is read here, and nowhere kept in clear but there."""
+        id_ = TargetId(section.id)
+        match section:
+            case sections.LogTarget():
+                return LogTarget(id_)
+            case sections.WebhookTarget():
+                secret = reveal(section.secret, f"target {section.id!r}: secret") if section.secret else None
+                return WebhookTarget(id_, section.url, secret=secret, client=self._client)
+
+    async def close(self) -> None:
+        """Let go of connections and parser processes."""
+        await self._parsers.close()
+        await self._client.close()
