@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,6 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from monitor import config
+from monitor.delivery.targets.webhook import sign
 from trainer.config import read_recipe
 
 ROOT = Path(__file__).parent.parent
@@ -104,6 +106,20 @@ def test_every_printed_configuration_loads(text: str, tmp_path: Path) -> None:
     loaded = config.load(file)
     assert loaded.source
     assert loaded.route
+
+
+def test_the_printed_receiver_accepts_what_is_signed_and_nothing_else() -> None:
+    printed: dict[str, Any] = {}
+    exec(re.findall(r"```python\n(.*?)```", read("README.md"), flags=re.DOTALL)[0], printed)
+    key, now, body = b"thirty-two bytes, or any number..", datetime.now(UTC), b'{"version": 1}'
+    secret = "whsec_" + base64.b64encode(key).decode()
+    headers = {"webhook-id": "incident.opened", "webhook-timestamp": str(int(now.timestamp()))}
+    headers["webhook-signature"] = sign(key, headers["webhook-id"], now, body)
+    assert printed["verify"](secret, headers, body)
+    assert not printed["verify"](secret, headers, body + b" ")
+    hour_old = {**headers, "webhook-timestamp": str(int(now.timestamp()) - 3600)}
+    hour_old["webhook-signature"] = sign(key, headers["webhook-id"], now - timedelta(hours=1), body)
+    assert not printed["verify"](secret, hour_old, body)
 
 
 def test_both_readmes_print_the_same_commands_and_configurations() -> None:
