@@ -108,7 +108,7 @@ def _figures(incident: Incident, words: Words) -> str:
     )
     if incident.publishers < 2:
         return figures
-    return f"{figures} {words['publishers'].format(publishers=incident.publishers)}"
+    return f"{figures}{words['gap']}{words['publishers'].format(publishers=incident.publishers)}"
 
 
 def _time(message: Message, words: Words) -> str:
@@ -116,7 +116,7 @@ def _time(message: Message, words: Words) -> str:
     if incident.resolved is None:
         return words["since"].format(opened=moment(incident.opened))
     lasted = words["lasted"].format(opened=moment(incident.opened), resolved=moment(incident.resolved))
-    return lasted if message.change is Change.RESOLVED else f"{lasted} {words['already']}"
+    return lasted if message.change is Change.RESOLVED else f"{lasted}{words['gap']}{words['already']}"
 
 
 def _headline(piece: Evidence, words: Words) -> Iterator[str]:

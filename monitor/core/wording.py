@@ -52,6 +52,7 @@ WORDS: Mapping[Language, Words] = {
         "all": "all news",
         "source": "source {name}",
         "join": ", ",
+        "gap": " ",
         "low": "LOW",
         "medium": "MEDIUM",
         "high": "HIGH",
@@ -92,6 +93,7 @@ WORDS: Mapping[Language, Words] = {
         "all": "全部新闻",
         "source": "来源 {name}",
         "join": "、",
+        "gap": "",
         "low": "低",
         "medium": "中",
         "high": "高",
@@ -155,9 +157,11 @@ def number(value: float, words: Words) -> str:
 
 
 def span(window: timedelta, words: Words) -> str:
-    """Return a window's length: `15 min`, `6 h`."""
+    """Return a window's length: `15 min`, `6 h`, and for a silence that has lasted a while `2.5 h`, `37 h`."""
     minutes = round(window.total_seconds() / 60)
-    return words["min"].format(number=minutes) if minutes % 60 else words["h"].format(number=minutes // 60)
+    if minutes < 60:
+        return words["min"].format(number=minutes)
+    return words["h"].format(number=number(minutes / 60, words))
 
 
 def rarity(chance: float, words: Words) -> str:

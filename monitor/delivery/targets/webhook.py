@@ -66,7 +66,7 @@ class WebhookTarget:
 
     async def send(self, message: Message, attempt: int) -> Delivery:  # noqa: ARG002 - the receiver honours keys
         """Post the message once."""
-        body = json.dumps(payload(message), ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        body = json.dumps(payload(message), allow_nan=False, separators=(",", ":")).encode()
         now = self._clock.now()
         headers = {
             "content-type": "application/json",
