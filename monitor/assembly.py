@@ -137,7 +137,7 @@ class Workshop:
                 return LogTarget(id_)
             case sections.WebhookTarget():
                 secret = reveal(section.secret, f"target {section.id!r}: secret") if section.secret else None
-                return WebhookTarget(id_, section.url, secret=secret, client=self._client)
+                return WebhookTarget(id_, section.url, secret=secret, client=self._client, clock=self._clock)
 
     async def close(self) -> None:
         """Let go of connections and parser processes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,7 +14,7 @@ from monitor.core.text.language import detect_language
 from monitor.core.text.normalise import clean
 from monitor.core.text.signature import sign
 from monitor.ports import Scorer, Unscorable
-from monitor.types import Article, ArticleId, EntityId, Json, Mention, Score, Sentiment, SourceId, Timeliness
+from monitor.types import Article, ArticleId, EntityId, Json, Mention, ModelId, Score, Sentiment, SourceId, Timeliness
 
 NAMED = EntityId("")  # the company a question names itself; it need not be on the watchlist
 
@@ -56,18 +56,55 @@ def read_line(line: bytes, number: int) -> Question | Unreadable:
     return Question(text=value["text"], entity=entity)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Company:
+    """What a text means for one watched company it names."""
+
+    id: EntityId
+    name: str
+    sentiment: Sentiment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What the model makes of a text. `sentiment` is for the company asked about, else for the whole text."""
+
+    sentiment: Sentiment
+    topics: Mapping[str, float]
+    companies: tuple[Company, ...]
+    model: ModelId
+
+    def to_json(self) -> dict[str, Json]:
+        """Return the answer as `newsquake score` prints it."""
+        return {
+            "label": self.sentiment.label,
+            "probabilities": dict(probabilities(self.sentiment)),
+            "topics": {name: round(p, 6) for name, p in self.topics.items()},
+            "entities": [
+                {
+                    "id": each.id,
+                    "name": each.name,
+                    "label": each.sentiment.label,
+                    "probabilities": dict(probabilities(each.sentiment)),
+                }
+                for each in self.companies
+            ],
+            "model": self.model,
+        }
+
+
 async def judge(
     questions: Sequence[Question | Unreadable], *, scorer: Scorer, tagger: Tagger, watchlist: Watchlist, now: datetime
-) -> list[dict[str, Json]]:
-    """Answer each question, in order: label, probabilities, topics, the watched companies found, and the model."""
+) -> list[Answer | Unreadable]:
+    """Answer each question, in order."""
     asked = [_mentions(question, tagger, now) for question in questions]
     results = iter(await scorer.score([mention for mentions in asked for mention in mentions]))
-    answers: list[dict[str, Json]] = []
+    answers: list[Answer | Unreadable] = []
     for question, mentions in zip(questions, asked, strict=True):
         if isinstance(question, Unreadable):
-            answers.append({"error": question.error})
+            answers.append(question)
         elif not mentions:
-            answers.append({"error": "nothing is left of the text once markup and control characters are taken out"})
+            answers.append(Unreadable(error="nothing is left of the text once markup and control characters are out"))
         else:
             answers.append(_answer([next(results) for _ in mentions], watchlist))
     return answers
@@ -111,35 +148,26 @@ def occurrences(name: str, text: str) -> tuple[tuple[int, int], ...]:
     return tuple(spans)
 
 
-def _answer(results: Sequence[Score | Unscorable], watchlist: Watchlist) -> dict[str, Json]:
+def _answer(results: Sequence[Score | Unscorable], watchlist: Watchlist) -> Answer | Unreadable:
+    scores: dict[EntityId | None, Score] = {}
     for result in results:
         if isinstance(result, Unscorable):
-            return {"error": f"scoring failed: {result.error}"}
-    scores = [result for result in results if isinstance(result, Score)]
-    named = [score for score in scores if score.mention.entity == NAMED]
-    leading = named[0] if named else scores[0]
-    companies = [score for score in scores if score.mention.entity not in (None, NAMED)]
-    return {
-        "label": leading.sentiment.label,
-        "probabilities": probabilities(leading.sentiment),
-        "topics": {name: round(p, 6) for name, p in scores[0].topics.items()},
-        "entities": [_company(score, watchlist) for score in companies],
-        "model": leading.model,
-    }
+            return Unreadable(error=f"scoring failed: {result.error}")
+        scores[result.mention.entity] = result
+    whole, named = scores[None], scores.get(NAMED)
+    return Answer(
+        sentiment=(named or whole).sentiment,
+        topics=whole.topics,
+        companies=tuple(
+            Company(id=entity, name=watchlist.company(entity).names[0], sentiment=score.sentiment)
+            for entity, score in scores.items()
+            if entity
+        ),
+        model=whole.model,
+    )
 
 
-def _company(score: Score, watchlist: Watchlist) -> dict[str, Json]:
-    entity = score.mention.entity
-    assert entity is not None
-    return {
-        "id": entity,
-        "name": watchlist.company(entity).names[0],
-        "label": score.sentiment.label,
-        "probabilities": probabilities(score.sentiment),
-    }
-
-
-def probabilities(sentiment: Sentiment) -> dict[str, Json]:
+def probabilities(sentiment: Sentiment) -> dict[str, float]:
     """Return label and probability, rounded for reading."""
     return {
         "negative": round(sentiment.negative, 6),

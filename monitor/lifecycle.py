@@ -58,6 +58,11 @@ class Supervisor:
             task.cancel()
             await asyncio.wait([task])
 
+    async def cancel_all(self) -> None:
+        """End every task and wait until they have ended."""
+        for name in list(self._tasks):
+            await self.cancel(name)
+
     def on_teardown(self, name: str, step: Callable[[], Awaitable[object]]) -> None:
         """Add a step; steps run in reverse order."""
         self._teardown.append((name, step))
@@ -88,8 +93,7 @@ class Supervisor:
                 log.warning("gave up waiting while stopping", part=name, seconds=left)
             except Exception as error:  # noqa: BLE001 - the next step must still run; the failure is told below
                 self.fail(name, error)
-        for name in list(self._tasks):
-            await self.cancel(name)
+        await self.cancel_all()
         if self._failure is not None:
             raise self._failure
 

@@ -21,7 +21,7 @@ from typing import TypeVar
 import structlog
 
 from monitor.core.counting import judgements_of, keyed, rollups_of
-from monitor.core.detect.detector import Decision, State, decide, dump
+from monitor.core.detect.detector import STATE_VERSION, Decision, State, decide, dump
 from monitor.core.entities.tagger import Tagged, Tagger
 from monitor.core.entities.watchlist import Watchlist
 from monitor.core.incidents import STORIES, Folded, evidence_wanted, fold
@@ -45,6 +45,8 @@ from monitor.types import (
 UNIT = 256  # items that are scored and committed together, where that many wait
 MESSAGE_LIFE = timedelta(days=3)  # a message that no target has taken by then is given up
 RETRY_FIRST, RETRY_LAST = 0.5, 30.0  # seconds between two tries of a transaction that the database refused
+
+NOTHING = Folded(incidents=(), changes=())
 
 T = TypeVar("T")
 
@@ -195,11 +197,12 @@ async def watch_step(scored: Scored, *, store: Store, needle: Needle, desk: Desk
         await transaction.add_versions(revised)
         await transaction.add_judgements(judgements, {each.article.id: each.scores[0].topics for each in fresh})
         await transaction.add_rollups(rollups)
-        decision = needle.decide(rollups, now)
-        folded = await _tell(decision, transaction, desk, now)
+        decision = needle.decide(rollups, now) if rollups else None  # without news it is for the ticks to decide
+        folded = await _tell(decision, transaction, desk, now) if decision else NOTHING
         await transaction.bury([entry for entry in scored.entries if isinstance(entry, DeadLetter)])
         await _account(scored.batches, settled, transaction)
-    needle.adopt(decision.state)
+    if decision:
+        needle.adopt(decision.state)
     return Watched(settled=tuple(settled), folded=folded)
 
 
@@ -259,9 +262,9 @@ async def _judge(fresh: Sequence[Judged], transaction: Transaction, desk: Desk) 
 async def _tell(decision: Decision, transaction: Transaction, desk: Desk, now: datetime) -> Folded:
     """Fold the signals into incidents and put what changed into the outbox."""
     if decision.changed:
-        await transaction.save_state(dump(decision.state, decision.changed), decision.state.version)
+        await transaction.save_state(dump(decision.state, decision.changed), STATE_VERSION)
     if not decision.signals:
-        return Folded(incidents=(), changes=())
+        return NOTHING
     await transaction.save_signals(decision.signals)
     incidents = await transaction.open_incidents()
     evidence = {
@@ -326,6 +329,8 @@ class Pipeline:
         self._collected: asyncio.Queue[Collected] = asyncio.Queue(1)
         self._scored: asyncio.Queue[Scored | Tick] = asyncio.Queue(1)
         self._under_way = 0
+        self.ticked: datetime | None = None  # the last tick that was decided
+        self.trouble: str | None = None  # what the database last refused, until it accepts again
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -380,7 +385,7 @@ class Pipeline:
             work = await self._scored.get()
             with self._telemetry.stage_seconds.labels("watch").time():
                 folded = await self._commit(work)
-            if folded.changes:
+            if folded.incidents:
                 await self._told(folded)
             self._leave(1 if isinstance(work, Tick) else len(work.batches))
 
@@ -398,13 +403,17 @@ class Pipeline:
         pause = RETRY_FIRST
         while True:
             try:
-                return await step()
+                result = await step()
             except OwnershipLost:
                 raise
             except StoreError as error:
+                self.trouble = str(error)
                 log.warning("the database refused; trying again", error=str(error), seconds=pause)
                 await self._clock.sleep(pause)
                 pause = min(2 * pause, RETRY_LAST)
+            else:
+                self.trouble = None
+                return result
 
     async def _acknowledge(self, work: Scored, settled: Sequence[Settled]) -> None:
         ends = iter(settled)

@@ -3,7 +3,7 @@ contract tests."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -93,7 +93,7 @@ class Source(Protocol):
     @property
     def id(self) -> SourceId: ...
 
-    def batches(self, resume: Sequence[Position]) -> AsyncIterator[Batch]:
+    def batches(self, resume: Sequence[Position]) -> AsyncGenerator[Batch, None]:
         """Yield what comes, beginning after `resume` (empty on the first start). Slow consumption slows the source."""
         ...
 
@@ -200,7 +200,8 @@ class Owner:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
-    """One row of the outbox that is due. `attempts` counts the tries so far; after a crash a try may repeat one."""
+    """One row of the outbox that is due. `attempts` counts the tries begun so far: each is counted before it is made,
+    so that a try after a crash knows that it may repeat one."""
 
     message: Message
     attempts: int
@@ -294,12 +295,16 @@ class Transaction(Protocol):
         """Remember how far a source has been read."""
         ...
 
+    async def attempt(self, key: str, target: TargetId) -> None:
+        """Count a try of an outbox row that is about to be made. The row stays pending and due."""
+        ...
+
     async def delivered(self, key: str, target: TargetId, at: datetime) -> None:
         """Mark an outbox row as accepted by its target."""
         ...
 
     async def retry(self, key: str, target: TargetId, due: datetime, reason: str) -> None:
-        """Put an outbox row off until `due` and count the attempt."""
+        """Put an outbox row off until `due`, for the reason given."""
         ...
 
     async def reject(self, key: str, target: TargetId, at: datetime, reason: str) -> None:
@@ -346,7 +351,10 @@ class Store(Protocol):
         ...
 
     async def pending(self, target: TargetId, now: datetime, limit: int) -> Sequence[Pending]:
-        """Return the outbox rows of a target that are due, oldest first."""
+        """Return the outbox rows of a target that are due, oldest first, at most one for each incident.
+
+        A row waits behind the earlier pending rows of its incident, due or not: no end overtakes its beginning.
+        """
         ...
 
     async def close(self) -> None:
@@ -503,7 +511,10 @@ class Reader(Protocol):
     """The read side of the store. It uses connections of its own and never waits for the writer, nor blocks it."""
 
     async def articles(self, wanted: ArticleFilter, *, before: Mark | None, limit: int) -> Sequence[StoredArticle]:
-        """Return articles, the last received first, beginning after the row that `before` marks."""
+        """Return articles, the last received first, beginning after the row that `before` marks.
+
+        Of each text it gives the beginning only: a page of whole texts could be too large to hold.
+        """
         ...
 
     async def article(self, id_: ArticleId) -> StoredArticle | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
 from itertools import islice
@@ -28,28 +28,23 @@ COMMON: Fields = {
 }
 
 
-def archive_files(paths: Sequence[str | Path]) -> tuple[Path, ...]:
-    """Return the files that the paths name: files, folders (with all below them) and patterns such as `2024-*.jsonl`.
+def archive_files(path: Path) -> tuple[Path, ...]:
+    """Return the files that a path names: one file, a folder with all below it, or a pattern such as `2024-*.jsonl`.
 
-    In the order given, by name within a folder or pattern, none twice. Raises ConfigurationError naming a path that
-    leads to no archive.
+    In order of their names. Raises ConfigurationError where there is no archive.
     """
-    files: dict[Path, None] = {}
-    for given in paths:
-        path = Path(given)
-        if path.is_file():
-            found = [path]
-        elif path.is_dir():
-            found = sorted(each for each in path.rglob("*") if each.is_file())
-        else:
-            found = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor))))
-        readable = [each for each in found if each.name.lower().endswith(ENDINGS)]
-        if not readable:
-            raise ConfigurationError(
-                f"{given}: found no archive; expected a file, folder or pattern of {', '.join(ENDINGS)}"
-            )
-        files.update(dict.fromkeys(readable))
-    return tuple(files)
+    if path.is_file():
+        found = [path]
+    elif path.is_dir():
+        found = sorted(each for each in path.rglob("*") if each.is_file())
+    else:
+        found = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor))))
+    files = tuple(each for each in found if each.name.lower().endswith(ENDINGS))
+    if not files:
+        raise ConfigurationError(
+            f"{path}: found no archive; expected a file, folder or pattern of {', '.join(ENDINGS)}"
+        )
+    return files
 
 
 def field_names(mapping: Mapping[str, str] | None = None) -> Fields:
@@ -78,7 +73,7 @@ class ArchiveSource:
     def __init__(
         self,
         source: SourceId,
-        paths: Sequence[str | Path],
+        path: Path,
         *,
         clock: Clock,
         fields: Mapping[str, str] | None = None,
@@ -91,7 +86,7 @@ class ArchiveSource:
         self._fields = field_names(fields)
         self._history = history
         self._as_of_published = as_of_published
-        self._files = archive_files(paths)
+        self._files = archive_files(path)
         self._closed = False
         for file in self._files:
             self._check_names(file)
@@ -100,7 +95,7 @@ class ArchiveSource:
     def id(self) -> SourceId:
         return self._source
 
-    async def batches(self, resume: Sequence[Position]) -> AsyncIterator[Batch]:
+    async def batches(self, resume: Sequence[Position]) -> AsyncGenerator[Batch, None]:
         reached = {position.partition: position.value for position in resume}
         for file in self._files:
             head = await asyncio.to_thread(_head, file)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -99,9 +99,8 @@ class FeedSource:
         rhythm: Rhythm = DEFAULT_RHYTHM,
     ) -> None:
         """`fetcher` and `parsers` are shared by all feeds and closed by who made them. Raises ConfigurationError."""
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigurationError(f"source {source!r}: url is {url!r}; expected an address such as https://host/rss")
+        if not _is_address(url):
+            raise ConfigurationError(f"source {source!r}: found a url that is none; expected one like https://host/rss")
         self._source = source
         self._url = url
         self._fetcher = fetcher
@@ -117,7 +116,7 @@ class FeedSource:
     def id(self) -> SourceId:
         return self._source
 
-    async def batches(self, resume: Sequence[Position]) -> AsyncIterator[Batch]:
+    async def batches(self, resume: Sequence[Position]) -> AsyncGenerator[Batch, None]:
         bookmark = Bookmark.read(resume[0].value, self._url) if resume else Bookmark(validators=NOTHING)
         failures = 0
         try:
@@ -136,7 +135,7 @@ class FeedSource:
                     self._count(poll.outcome)
                     for batch in self._cut(poll):
                         yield batch
-                pause = wait(self._rhythm, heard, self._random)
+                pause = wait(self._rhythm, heard, self._random.random())
                 await self._until_closed(self._clock.sleep(pause.total_seconds()))
         except _Closed:
             return
@@ -235,6 +234,14 @@ class FeedSource:
             task.cancel()
             closing.cancel()
             await asyncio.gather(task, closing, return_exceptions=True)
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        return False
 
 
 def _fingerprint(url: str) -> str:

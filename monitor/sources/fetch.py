@@ -19,7 +19,7 @@ from monitor.net import HttpClient, NetError
 ACCEPT = (
     "application/rss+xml, application/atom+xml, application/rdf+xml, application/xml;q=0.9, text/xml;q=0.8, */*;q=0.1"
 )
-BURST = 4  # requests to one host that may follow each other without a pause
+BURST = 10  # requests to one host that may follow each other without a pause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,7 @@ class Fetcher:
     rate  requests a second that one host may get in the long run
     """
 
-    def __init__(self, client: HttpClient, *, rate: float = 1.0) -> None:
+    def __init__(self, client: HttpClient, *, rate: float = 2.0) -> None:
         self._client = client
         self._rate = rate
         self._gates: dict[str, tuple[asyncio.Lock, AsyncLimiter]] = {}

@@ -12,6 +12,7 @@ import calendar
 import contextlib
 import io
 import json
+import re
 import resource
 import signal
 import struct
@@ -23,6 +24,8 @@ from urllib.parse import urljoin
 import feedparser  # type: ignore[import-untyped]  # it ships no types
 
 LENGTH = struct.Struct(">I")
+# References to halves of a character, as some programs write an emoji. They may hold others from 55000 to 57999, too.
+HALVES = re.compile(rb"(?:&#(?:[xX][dD][89a-fA-F][0-9a-fA-F]{2}|5[5-7][0-9]{3});)+")
 
 
 def read_feed(document: bytes, content_type: str | None, location: str) -> dict[str, Any]:
@@ -36,7 +39,7 @@ def read_feed(document: bytes, content_type: str | None, location: str) -> dict[
     # Bytes go in through a file: feedparser would take bare bytes for the name of one. No base address goes in:
     # feedparser would resolve a guid against it, and a feed that moves would change the identity of its items.
     parsed = feedparser.parse(
-        io.BytesIO(document),
+        io.BytesIO(HALVES.sub(_mend, document)),
         response_headers={"content-type": content_type} if content_type else {},
         sanitize_html=False,
         resolve_relative_uris=False,
@@ -48,6 +51,14 @@ def read_feed(document: bytes, content_type: str | None, location: str) -> dict[
         "ttl": _text(feed.get("ttl")),
         "entries": [_entry(dict(entry), language, location) for entry in parsed["entries"]],
     }
+
+
+def _mend(halves: re.Match[bytes]) -> bytes:
+    """Join halves to characters: no XML allows them, and one of them would break the parser for the whole document."""
+    numbers = (each.lstrip(b"&#") for each in halves[0].rstrip(b";").split(b";"))
+    text = "".join(chr(int(each[1:], 16) if each[:1] in b"xX" else int(each)) for each in numbers)
+    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return b"".join(b"&#%d;" % ord(character) for character in whole)
 
 
 def _entry(entry: dict[str, Any], language: str, location: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -103,7 +103,7 @@ class PushSource:
                 self._queue.remove(submission)
                 self._open.discard(submission)
 
-    async def batches(self, resume: Sequence[Position]) -> AsyncIterator[Batch]:  # noqa: ARG002 the door has no past
+    async def batches(self, resume: Sequence[Position]) -> AsyncGenerator[Batch, None]:  # noqa: ARG002 the door has no past
         while True:
             await self._arrived.wait()
             if self._closed:

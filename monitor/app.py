@@ -1,0 +1,353 @@
+"""The daemon: knows every room, hands each its own section of the configuration, and runs them together.
+
+Start-up does all that can fail before anything is read: configuration, socket, database, model. A stop runs the other
+way: no new requests, no new items, what is under way is committed, what is due is told, and the doors are closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+
+import structlog
+
+from monitor import config as sections
+from monitor.api.listen import address_of
+from monitor.api.server import ApiServer, create_app
+from monitor.api.services import Submit
+from monitor.assembly import Workshop, desk_of, rules_of, sources_of, targets_of
+from monitor.bus.memory import MemoryBus
+from monitor.clock import SystemClock
+from monitor.config import Config
+from monitor.config import load as load_config
+from monitor.core.detect.detector import STATE_VERSION
+from monitor.core.detect.detector import load as load_state
+from monitor.core.incidents import Folded
+from monitor.delivery.outbox import Outbox
+from monitor.errors import NewsquakeError, SourceError, StoreError
+from monitor.lifecycle import Supervisor, signals
+from monitor.panel import Panel, door
+from monitor.pipeline import Needle, Pipeline
+from monitor.ports import Clock, Source, SourceLevel, Target
+from monitor.scoring.worker import Worker
+from monitor.sources.feed import FeedSource
+from monitor.sources.push import PushSource
+from monitor.store.operations import prune, upgrade
+from monitor.store.queries import Queries
+from monitor.store.repository import SqlStore
+from monitor.telemetry import Telemetry, configure_log
+from monitor.types import BUCKET, TICK, SourceId, TargetId
+
+WINDOWS = timedelta(hours=25)  # of rollups: what the detector's windows are rebuilt from
+LAST_WORDS = 5.0  # seconds in which a stopping daemon still delivers what is due
+PRUNING = timedelta(hours=6)  # between two looks for texts that are past their retention
+
+log = structlog.get_logger()
+
+
+async def run(path: Path) -> None:
+    """Run the daemon until SIGTERM or Ctrl-C. Raise what stopped it, if something did."""
+    config = load_config(path)
+    configure_log(config.log.level, json=config.log.format == "json")
+    daemon = Daemon(config, clock=SystemClock(), random=Random(), telemetry=Telemetry())  # noqa: S311 - for jitter
+    reloads: set[asyncio.Task[None]] = set()  # the loop itself keeps no hold of a task
+
+    def reload() -> None:
+        task = asyncio.create_task(daemon.reload(path))
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    with signals(daemon.stop, reload):
+        await daemon.start()
+        try:
+            await daemon.wait()
+        finally:
+            await daemon.close()
+
+
+class Daemon:
+    """One process that does everything: role `all`."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        clock: Clock,
+        random: Random,
+        telemetry: Telemetry,
+        witness: Callable[[Folded], None] | None = None,
+    ) -> None:
+        """`witness` is called after each commit that changed an incident."""
+        self.telemetry = telemetry
+        self._config = config
+        self._clock = clock
+        self._random = random
+        self._witness = witness
+        self._supervisor = Supervisor()
+        self._workshop = Workshop(config, clock=clock, random=random, telemetry=telemetry)
+        self._sources: dict[SourceId, tuple[sections.AnySource, Source]] = {}
+        self._doors: dict[SourceId, Submit] = {}
+        self._troubles: dict[SourceId, str] = {}
+        self._outboxes: dict[TargetId, tuple[Target, Outbox]] = {}
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """The steps, once the daemon has started."""
+        return self._pipeline
+
+    @property
+    def address(self) -> str:
+        """Where the API listens, once the daemon has started: `http://127.0.0.1:8080`."""
+        return f"http://{self._api.address}"
+
+    @property
+    def reader(self) -> Queries:
+        """The read side of the store, once the daemon has started."""
+        return self._reader
+
+    def stop(self) -> None:
+        """Ask for a stop; `wait` returns."""
+        self._supervisor.stopping.set()
+
+    async def wait(self) -> None:
+        """Return when a stop is asked for, or a part has failed."""
+        await self._supervisor.wait()
+
+    async def start(self, *, ticking: bool = True) -> None:
+        """Bring everything up, and begin to read. Whatever fails here is raised after what was opened is closed.
+
+        Without `ticking`, time passes only where somebody hands ticks to the pipeline, as a replay does.
+        """
+        began = time.monotonic()
+        try:
+            await self._open()
+        except BaseException:
+            await self._supervisor.close(within=5.0)
+            raise
+        self._begin(ticking=ticking)
+        log.info(
+            "ready",
+            address=self.address,
+            sources=len(self._sources),
+            model=self._worker.model,
+            seconds=round(time.monotonic() - began, 1),
+        )
+
+    async def close(self) -> None:
+        """Finish what is under way, within `limits.drain`, and close. Raise what made a part fail, if one did."""
+        await self._supervisor.close(within=self._config.limits.drain.total_seconds())
+
+    async def reload(self, path: Path) -> None:
+        """Take up a changed configuration file. One with a mistake in it changes nothing, and the log says why."""
+        try:
+            config = load_config(path)
+            desk, rules = desk_of(config), rules_of(config)
+            running = [section for section, _ in self._sources.values()]
+            changed = [section for section in sources_of(config) if section not in running]
+            sources = [(section, self._workshop.source(section)) for section in changed]
+            targets = [(section, self._workshop.target(section)) for section in targets_of(config)]
+        except NewsquakeError as error:
+            self.telemetry.config_reload_successful.set(0)
+            log.error("the configuration is refused; the old one stays in force", error=str(error))  # noqa: TRY400
+            return
+        for name in ("store", "model", "api", "http", "limits"):
+            if getattr(config, name) != getattr(self._config, name):
+                log.warning("this change needs a restart", section=name)
+        # From here on nothing can fail.
+        configure_log(config.log.level, json=config.log.format == "json")
+        self._pipeline.desk = desk
+        self._needle.adopt(replace(self._needle.state, rules=rules))
+        wanted = {SourceId(section.id): section for section in sources_of(config)}
+        for id_, (section, _) in list(self._sources.items()):
+            if wanted.get(id_) != section:
+                await self._end_source(id_)
+        for section, source in sources:
+            self._place_source(section, source)
+            self._begin_source(source.id)
+        for target in list(self._outboxes):
+            await self._end_outbox(target)
+        for section_, each in targets:
+            self._place_target(section_, each)
+            self._begin_outbox(each.id)
+        self._config = config
+        self.telemetry.config_reload_successful.set(1)
+        log.info("the configuration was read again", sources_changed=len(sources))
+
+    async def _open(self) -> None:
+        """Do everything that can fail."""
+        config = self._config
+        self._supervisor.on_teardown("connections", self._workshop.close)
+        desk = desk_of(config)
+        targets = [(section, self._workshop.target(section)) for section in targets_of(config)]
+        sources = [(section, self._workshop.source(section)) for section in sources_of(config)]
+        address = address_of(config.api.bind)
+        if config.store.url.startswith("sqlite:"):
+            await upgrade(config.store.url)
+        self._store = await SqlStore.open(config.store.url, self._clock)
+        self._supervisor.on_teardown("store", self._store.close)
+        await self._store.own("all")
+        self._worker = await Worker.open(config.model.default, threads=config.model.threads, clock=self._clock)
+        self._supervisor.on_teardown("model", self._worker.close)
+        rows, version = await self._store.load_state()
+        if version not in (None, STATE_VERSION):
+            raise StoreError(
+                f"detector_state: found checkpoint version {version}; this newsquake reads version {STATE_VERSION}"
+            )
+        now = self._clock.now()
+        rollups = await self._store.rollups(now - WINDOWS, now + BUCKET)
+        self._needle = Needle(load_state(rules_of(config), rows, rollups))
+        self._pipeline = Pipeline(
+            bus=MemoryBus(config.limits.queue),
+            store=self._store,
+            scorer=self._worker,
+            needle=self._needle,
+            desk=desk,
+            clock=self._clock,
+            telemetry=self.telemetry,
+            told=self._told,
+        )
+        async with self._store.transaction() as transaction:
+            open_incidents = await transaction.open_incidents()
+        self._panel = Panel(
+            pipeline=self._pipeline,
+            scorer=self._worker,
+            clock=self._clock,
+            telemetry=self.telemetry,
+            sources=self._source_levels,
+            open_incidents=open_incidents,
+        )
+        self.telemetry.watch(self._panel.live)
+        self.telemetry.model_info.labels(self._worker.model).set(1)
+        self._reader = Queries(self._store.reader)
+        services = self._panel.services(self._reader, self._doors)
+        app = create_app(services, hosts=config.api.hosts, max_body=config.api.max_body)
+        self._api = ApiServer(app, address)
+        self._api.bind()
+        for section, source in sources:
+            self._place_source(section, source)
+        for section_, target in targets:
+            self._place_target(section_, target)
+
+    def _begin(self, *, ticking: bool) -> None:
+        """Set everything in motion. The teardown runs from the last line to the first."""
+        spawn, teardown = self._supervisor.spawn, self._supervisor.on_teardown
+        teardown("steps", self._supervisor.cancel_all)
+        teardown("messages", self._tell_what_is_due)
+        teardown("items under way", self._drain)
+        teardown("sources", self._end_sources)
+        teardown("interface", self._end_api)
+        for step in (self._pipeline.collect, self._pipeline.score, self._pipeline.watch):
+            spawn(step.__name__, step())
+        for target in self._outboxes:
+            self._begin_outbox(target)
+        for source in self._sources:
+            self._begin_source(source)
+        spawn("interface", self._api.serve())
+        spawn("retention", self._prune())
+        if ticking:
+            spawn("ticks", self._tick())
+
+    # --- what runs ---
+
+    async def _read(self, source: Source) -> None:
+        """Hand what a source yields to the pipeline. A source that cannot be read is told; the daemon goes on."""
+        try:
+            async with aclosing(source.batches(await self._store.positions(source.id))) as batches:
+                async for batch in batches:
+                    await self._pipeline.submit(batch)
+        except SourceError as error:
+            self._troubles[source.id] = str(error)
+            log.error("a source is given up until the next start", source=source.id, error=str(error))  # noqa: TRY400
+
+    async def _tick(self) -> None:
+        """Hand the pipeline a tick at each full minute, UTC."""
+        while True:
+            now = self._clock.now()
+            coming = now.replace(second=0, microsecond=0) + TICK
+            await self._clock.sleep((coming - now).total_seconds())
+            await self._pipeline.tick(self._clock.now().replace(second=0, microsecond=0))
+
+    async def _prune(self) -> None:
+        """Delete article texts that are past their retention."""
+        while True:
+            await prune(self._store, before=self._clock.now() - self._config.store.retention)
+            await self._clock.sleep(PRUNING.total_seconds())
+
+    async def _told(self, folded: Folded) -> None:
+        self._panel.took(folded)
+        if self._witness is not None:
+            self._witness(folded)
+        for _, outbox in self._outboxes.values():
+            outbox.wake()
+
+    # --- sources and targets come and go ---
+
+    def _place_source(self, section: sections.AnySource, source: Source) -> None:
+        self._sources[SourceId(section.id)] = (section, source)
+        if isinstance(source, PushSource):
+            self._doors[source.id] = door(source, self._clock)
+
+    def _begin_source(self, id_: SourceId) -> None:
+        _, source = self._sources[id_]
+        self._supervisor.spawn(f"source {id_}", self._read(source), ends=True)
+
+    async def _end_source(self, id_: SourceId) -> None:
+        _, source = self._sources.pop(id_)
+        self._doors.pop(id_, None)
+        self._troubles.pop(id_, None)
+        await self._supervisor.cancel(f"source {id_}")
+        await source.close()
+
+    def _place_target(self, section: sections.AnyTarget, target: Target) -> None:
+        outbox = Outbox(
+            target=target,
+            store=self._store,
+            clock=self._clock,
+            random=self._random,
+            telemetry=self.telemetry,
+        )
+        self._outboxes[TargetId(section.id)] = (target, outbox)
+
+    def _begin_outbox(self, id_: TargetId) -> None:
+        _, outbox = self._outboxes[id_]
+        self._supervisor.spawn(f"outbox {id_}", outbox.run())
+
+    async def _end_outbox(self, id_: TargetId) -> None:
+        target, _ = self._outboxes.pop(id_)
+        await self._supervisor.cancel(f"outbox {id_}")
+        await target.close()
+
+    def _source_levels(self) -> Sequence[SourceLevel]:
+        return [
+            SourceLevel(
+                id=id_,
+                kind=section.kind,
+                last_success=source.success if isinstance(source, FeedSource) else None,
+                error=self._troubles.get(id_) or (source.error if isinstance(source, FeedSource) else None),
+            )
+            for id_, (section, source) in self._sources.items()
+        ]
+
+    # --- the end ---
+
+    async def _end_api(self) -> None:
+        if not self._supervisor.failed:  # pushes under way are answered after their commit, which still comes
+            await self._api.stop(self._config.limits.drain.total_seconds() / 2)
+
+    async def _end_sources(self) -> None:
+        for id_ in list(self._sources):
+            await self._end_source(id_)
+
+    async def _drain(self) -> None:
+        if not self._supervisor.failed:
+            await self._pipeline.drained()
+
+    async def _tell_what_is_due(self) -> None:
+        if not self._supervisor.failed:
+            await asyncio.gather(*(outbox.drain(LAST_WORDS) for _, outbox in self._outboxes.values()))

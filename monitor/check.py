@@ -1,0 +1,115 @@
+"""`newsquake check`: does every part of a configuration work? Looks, and changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+
+from monitor import config as sections
+from monitor.api.listen import address_of, listen
+from monitor.assembly import desk_of, sources_of, targets_of
+from monitor.clock import SystemClock
+from monitor.config import Config, load, reveal
+from monitor.errors import NewsquakeError, SourceError, StoreError
+from monitor.net import HttpClient
+from monitor.scoring.worker import Worker
+from monitor.sources.archive import archive_files
+from monitor.sources.fetch import NOTHING, Document, Fetcher
+from monitor.sources.parsers import ParserPool
+from monitor.store.operations import Standing, schema_state
+
+
+async def check(path: Path) -> int:
+    """Print a line for each part; return 0 where all work, else 1. Raise ConfigurationError for a wrong file."""
+    config = load(path)
+    desk_of(config)
+    print(f"ok      configuration  {path}")
+    client = HttpClient(allow_private=config.http.allow_private)
+    parsers = ParserPool()
+    failed = 0
+    try:
+        for name, look in _looks(config, client, parsers):
+            try:
+                found = await look()
+            except NewsquakeError as error:
+                failed += 1
+                print(f"FAILED  {name}  {error}")
+            else:
+                print(f"ok      {name}  {found}")
+    finally:
+        await parsers.close()
+        await client.close()
+    return 1 if failed else 0
+
+
+Look = Callable[[], Awaitable[str]]
+
+
+def _looks(config: Config, client: HttpClient, parsers: ParserPool) -> list[tuple[str, Look]]:
+    """Return every part by name, with what tells how it is or raises what is wrong."""
+    looks: list[tuple[str, Look]] = [
+        ("watchlist", partial(_watchlist, config)),
+        ("store", partial(_store, config.store.url)),
+        ("model", partial(_model, config.model.default)),
+        ("api", partial(_api, config.api.bind)),
+    ]
+    looks += [(f"source {each.id}", partial(_source, each, client, parsers)) for each in sources_of(config)]
+    looks += [(f"target {each.id}", partial(_target, each, client)) for each in targets_of(config)]
+    return looks
+
+
+async def _watchlist(config: Config) -> str:
+    companies = len(desk_of(config).watchlist.companies)
+    return f"{companies} companies" if companies else "no companies: only topics, sources and the whole are watched"
+
+
+async def _store(url: str) -> str:
+    state = await schema_state(url)
+    if state.standing in (Standing.NEWER, Standing.FOREIGN):
+        raise StoreError(f"{state.name}: {state.standing}: schema {state.found}, expected {state.expected}")
+    if state.standing is Standing.OLD and not url.startswith("sqlite:"):
+        raise StoreError(f"{state.name}: schema {state.found} is old: run `newsquake db upgrade`")
+    return f"{state.name}: {state.standing}, schema {state.found or 'to be made at the first run'}"
+
+
+async def _model(reference: str) -> str:
+    worker = await Worker.open(reference, clock=SystemClock())
+    await worker.close()
+    return f"{reference}: {worker.model}, verified on its golden inputs"
+
+
+async def _api(bind: str) -> str:
+    address = address_of(bind)
+    listen(address).close()
+    return f"{address} is free"
+
+
+async def _source(section: sections.AnySource, client: HttpClient, parsers: ParserPool) -> str:
+    match section:
+        case sections.FeedSource():
+            fetched = await Fetcher(client).fetch(section.url, NOTHING, SystemClock().now())
+            if not isinstance(fetched, Document):
+                raise SourceError(f"{section.url}: answered that nothing changed, though it was asked for everything")
+            feed = await parsers.read(fetched.body, fetched.content_type, fetched.location)
+            if not feed.format:
+                raise SourceError(
+                    f"{section.url}: found {fetched.content_type or 'no content type'}; expected RSS or Atom"
+                )
+            return f"{feed.format}, {len(feed.entries)} items"
+        case sections.PushSource():
+            return "POST /api/v1/articles"
+        case sections.ArchiveSource():
+            return f"{len(archive_files(section.path))} files"
+
+
+async def _target(section: sections.AnyTarget, client: HttpClient) -> str:
+    match section:
+        case sections.LogTarget():
+            return "the daemon's log"
+        case sections.WebhookTarget():
+            if section.secret:
+                reveal(section.secret, f"target {section.id!r}: secret")
+            answer = await client.get(section.url)  # nothing is sent: that it answers at all is what can be known
+            signed = "signed" if section.secret else "not signed: give it a secret"
+            return f"its server answers ({answer.status} to a GET); {signed}"

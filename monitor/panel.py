@@ -1,0 +1,119 @@
+"""What the daemon shows of itself: its live state, its health, and answers to loose questions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from monitor.api.services import Assessment, Check, CompanyAssessment, Services, Submit, Unusable
+from monitor.core.detect.levels import expected, levels
+from monitor.core.incidents import Folded
+from monitor.judging import Question, Unreadable, judge, probabilities
+from monitor.pipeline import Pipeline
+from monitor.ports import Clock, Live, Reader, Scorer, Settled, SourceLevel
+from monitor.sources.push import PushSource, read_article
+from monitor.telemetry import Telemetry
+from monitor.types import Incident, IncidentId, IncidentState, Json, SourceId
+
+
+class Panel:
+    """Looks at the daemon's parts when somebody asks; holds nothing itself but the incidents that are open."""
+
+    def __init__(
+        self,
+        *,
+        pipeline: Pipeline,
+        scorer: Scorer,
+        clock: Clock,
+        telemetry: Telemetry,
+        sources: Callable[[], Sequence[SourceLevel]],
+        open_incidents: Iterable[Incident],
+    ) -> None:
+        self._pipeline = pipeline
+        self._scorer = scorer
+        self._clock = clock
+        self._telemetry = telemetry
+        self._sources = sources
+        self._open: dict[IncidentId, Incident] = {incident.id: incident for incident in open_incidents}
+
+    def services(self, reader: Reader, doors: Mapping[SourceId, Submit]) -> Services:
+        """Return what the API is given."""
+        return Services(
+            reader=reader,
+            live=self.live,
+            doors=doors,
+            score=self.score,
+            expected=lambda key, since, span: expected(self._pipeline.needle.state, key, since, span),
+            alive=self.alive,
+            ready=self.ready,
+            telemetry=self._telemetry,
+            clock=self._clock,
+        )
+
+    def took(self, folded: Folded) -> None:
+        """Take note of what a commit made of the incidents."""
+        for incident in folded.incidents:
+            if incident.state is IncidentState.RESOLVED:
+                self._open.pop(incident.id, None)
+            else:
+                self._open[incident.id] = incident
+
+    def live(self) -> Live:
+        """Return the state in memory, as of the last commit."""
+        state = self._pipeline.needle.state
+        return Live(
+            model=self._scorer.model,
+            ticked=self._pipeline.ticked,
+            keys=levels(state, self._clock.now()),
+            incidents=tuple(self._open.values()),
+            sources=self._sources(),
+        )
+
+    def alive(self) -> Sequence[Check]:
+        """The process answers, so it lives; what it can do is told by `ready`."""
+        return (Check(name="process", ok=True, detail="answers"),)
+
+    def ready(self) -> Sequence[Check]:
+        """Tell whether what is handed in now would be judged and stored: by the last real call of each."""
+        trouble = self._pipeline.trouble
+        return (
+            Check(name="model", ok=True, detail=self._scorer.model),
+            Check(name="store", ok=trouble is None, detail=trouble or "took the last commit"),
+        )
+
+    async def score(self, text: str, entity: str | None) -> Assessment:
+        """Judge a loose text. Raise Unusable where nothing can be made of it."""
+        desk = self._pipeline.desk
+        (answer,) = await judge(
+            [Question(text=text, entity=entity)],
+            scorer=self._scorer,
+            tagger=desk.tagger,
+            watchlist=desk.watchlist,
+            now=self._clock.now(),
+        )
+        if isinstance(answer, Unreadable):
+            raise Unusable(answer.error)
+        return Assessment(
+            label=answer.sentiment.label,
+            probabilities=probabilities(answer.sentiment),
+            topics=answer.topics,
+            entities=[
+                CompanyAssessment(
+                    id=each.id,
+                    name=each.name,
+                    label=each.sentiment.label,
+                    probabilities=probabilities(each.sentiment),
+                )
+                for each in answer.companies
+            ],
+            model=answer.model,
+        )
+
+
+def door(source: PushSource, clock: Clock) -> Submit:
+    """Return what takes articles for one push source, as they were posted."""
+
+    async def submit(articles: Sequence[Json]) -> Sequence[Settled]:
+        now = clock.now()
+        return await source.submit([read_article(source.id, article, now) for article in articles])
+
+    return submit
