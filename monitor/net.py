@@ -108,13 +108,12 @@ def is_public(address: Address) -> bool:
     An IPv6 address that carries an IPv4 address (mapped, 6to4, Teredo, NAT64) is only as public as what it carries.
     """
     if isinstance(address, ipaddress.IPv6Address):
-        carried = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-        if address in NAT64:
-            carried.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-        if any(each is not None and not is_public(each) for each in carried):
-            return False
         if address.ipv4_mapped is not None:
-            return True
+            return is_public(address.ipv4_mapped)
+        if address in NAT64:
+            return is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+        if not all(is_public(each) for each in (address.sixtofour, *(address.teredo or ())) if each is not None):
+            return False
     return address.is_global and not address.is_multicast and not address.is_reserved and address != AZURE_METADATA
 
 

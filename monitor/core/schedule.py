@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from random import Random
 
 LONGEST_ORDER = timedelta(days=1)  # a server that asks for more patience than this is asked again all the same
 WISH = 3  # a freshness hint stretches the interval to at most so many: many feeds carry a `ttl` nobody meant
@@ -47,13 +46,13 @@ class Heard:
     gone: bool = False
 
 
-def wait(rhythm: Rhythm, heard: Heard, random: Random) -> timedelta:
+def wait(rhythm: Rhythm, heard: Heard, chance: float) -> timedelta:
     """Return how long to wait before the next poll.
 
     After a success: the interval, or longer where the answer stays fresh for longer, up to three intervals. After
     failures in a row: the interval, doubled with each further one, up to `longest`. Never less than the server asked
     for, up to a day. A feed that is gone is looked at once a day: an address that comes back is read again.
-    Jitter only ever adds.
+    Jitter only ever adds; `chance`, drawn from [0, 1), says how much of it.
     """
     if heard.gone:
         base = LONGEST_ORDER
@@ -63,7 +62,7 @@ def wait(rhythm: Rhythm, heard: Heard, random: Random) -> timedelta:
     else:
         base = max(rhythm.interval, min(heard.fresh or ZERO, WISH * rhythm.interval))
     base = max(base, min(heard.asked or ZERO, LONGEST_ORDER))
-    return base * (1 + rhythm.jitter * random.random())
+    return base * (1 + rhythm.jitter * chance)
 
 
 def retry_after(value: str | None, now: datetime) -> timedelta | None:
