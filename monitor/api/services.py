@@ -1,0 +1,73 @@
+"""What the API needs of the daemon, handed to it by `app`: nothing here knows how any of it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+from monitor.errors import NewsquakeError
+from monitor.ports import Clock, Live, Reader, Settled
+from monitor.telemetry import Telemetry
+from monitor.types import EntityId, Json, Key, ModelId, SourceId
+
+
+class Unusable(NewsquakeError):
+    """What a caller asks to be judged cannot be judged; answered 422."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing that must be well for the daemon to be alive, or ready; `detail` says what is wrong, or how it is."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompanyAssessment:
+    """What a text means for one company of the watchlist."""
+
+    id: EntityId
+    name: str
+    label: str
+    probabilities: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assessment:
+    """What the model makes of one text: for the company asked about where one is given, else as a whole."""
+
+    label: str
+    probabilities: Mapping[str, float]
+    topics: Mapping[str, float]
+    entities: Sequence[CompanyAssessment]
+    model: ModelId
+
+
+# Takes articles as they were posted, whatever they are, and returns after the commit, in order. Raises Busy where there
+# is no room, and SourceError where the daemon ends first.
+Submit: TypeAlias = Callable[[Sequence[Json]], Awaitable[Sequence[Settled]]]
+
+# Judges a text, for a company where one is named. Raises Unusable or Busy.
+Score: TypeAlias = Callable[[str, str | None], Awaitable[Assessment]]
+
+# The calibrated negative stories that are normal for a key in the span that begins at a moment; None where unknown.
+Expected: TypeAlias = Callable[[Key, datetime, timedelta], float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The parts of the daemon that the API speaks to. `doors` are the sources that take pushed articles."""
+
+    reader: Reader
+    live: Callable[[], Live]
+    doors: Mapping[SourceId, Submit]
+    score: Score
+    expected: Expected
+    alive: Callable[[], Sequence[Check]]
+    ready: Callable[[], Sequence[Check]]
+    telemetry: Telemetry
+    clock: Clock

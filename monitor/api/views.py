@@ -1,0 +1,200 @@
+"""What the store and the detector know, as the API shows it: values in, shapes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from monitor import types
+from monitor.api import models
+from monitor.api.services import Assessment, Expected
+from monitor.core.keys import group_of, name_of, source_key
+from monitor.ports import Dispatch, Judgement, KeyLevel, Ledger, Live, StoredArticle
+from monitor.telemetry import state_of, window_label
+from monitor.types import Key, ModelId, Position, Rollup, SourceId, Timeliness
+
+
+def summary(row: StoredArticle) -> models.ArticleSummary:
+    """Return a row of a page of articles."""
+    return models.ArticleSummary(**_article_fields(row))
+
+
+def detail(row: StoredArticle, judgements: Iterable[Judgement]) -> models.ArticleDetail:
+    """Return an article in full."""
+    shown = [
+        models.Judgement(
+            key=each.key,
+            model=each.model,
+            entity=each.entity,
+            label=each.sentiment.label,
+            negative=each.sentiment.negative,
+            neutral=each.sentiment.neutral,
+            positive=each.sentiment.positive,
+            story=each.story,
+            leads=each.leads,
+            scored=each.scored,
+        )
+        for each in judgements
+    ]
+    return models.ArticleDetail(**_article_fields(row), text=row.text, judgements=shown)
+
+
+def _article_fields(row: StoredArticle) -> dict[str, Any]:
+    fields = asdict(row)
+    return fields | {"excerpt": fields.pop("text")[: models.EXCERPT]}
+
+
+def incident(value: types.Incident) -> models.Incident:
+    """Return an incident."""
+    return models.Incident(**_incident_fields(value))
+
+
+def incident_detail(value: types.Incident, dispatches: Iterable[Dispatch]) -> models.IncidentDetail:
+    """Return an incident, and who was told of it."""
+    deliveries = [models.Dispatch(**asdict(each)) for each in dispatches]
+    return models.IncidentDetail(**_incident_fields(value), deliveries=deliveries)
+
+
+def _incident_fields(value: types.Incident) -> dict[str, Any]:
+    fields = asdict(value)
+    return fields | {
+        "keys": list(value.keys),
+        "active": sorted(value.active),
+        "window_seconds": value.window.total_seconds(),
+        "chance_per_hour": value.chance,
+        "evidence": [models.Evidence(**asdict(each)) for each in value.evidence],
+    }
+
+
+def keys(live: Live, day: Sequence[Rollup]) -> list[models.KeyLevel]:
+    """Return every key that is watched or has stories in `day`, in alphabetical order."""
+    levels = {level.key: level for level in live.keys}
+    sums: dict[Key, list[Rollup]] = {}
+    for rollup in day:
+        if rollup.timeliness is not Timeliness.HISTORY:
+            sums.setdefault(rollup.key, []).append(rollup)
+    return [_key(key, levels.get(key), sums.get(key, []), live) for key in sorted({*levels, *sums})]
+
+
+def _key(key: Key, level: KeyLevel | None, day: Sequence[Rollup], live: Live) -> models.KeyLevel:
+    model = one_model(day, live.model)
+    told = [rollup for rollup in day if rollup.model == model]
+    return models.KeyLevel(
+        key=key,
+        group=group_of(key),
+        name=name_of(key),
+        state="unwatched" if level is None else state_of(level),
+        learning_since=None if level is None else level.learning_since,
+        windows=[
+            models.WindowLevel(
+                window=window_label(each.window),
+                seconds=each.window.total_seconds(),
+                stories=each.stories,
+                negative=each.negative,
+                expected=each.expected,
+            )
+            for each in (level.windows if level else ())
+        ],
+        day=models.Day(stories=_count(told), negative=sum(each.negative for each in told), mood=_mood(told)),
+        incidents=[each.id for each in live.incidents if key in each.active],
+    )
+
+
+def series(
+    key: Key,
+    rollups: Sequence[Rollup],
+    *,
+    starts: Sequence[datetime],
+    step: timedelta,
+    model: ModelId | None,
+    expected: Expected,
+) -> models.Series:
+    """Return one point for each start, of the rollups of one model."""
+    live: dict[datetime, Rollup] = {}
+    history: dict[datetime, Rollup] = {}
+    for rollup in rollups:
+        if rollup.model == model:
+            (history if rollup.timeliness is Timeliness.HISTORY else live)[rollup.bucket] = rollup
+
+    def point(at: datetime) -> models.Point:
+        told, past = live.get(at), history.get(at)
+        return models.Point(
+            at=at,
+            stories=told.stories if told else 0,
+            negative=told.negative if told else 0,
+            weight=told.weight if told else 0.0,
+            mood=_mood([told] if told else []),
+            expected=expected(key, at, step),
+            history=past.stories if past else 0,
+            history_negative=past.negative if past else 0,
+        )
+
+    return models.Series(
+        key=key,
+        model=model,
+        models=list(dict.fromkeys(rollup.model for rollup in rollups)),
+        since=starts[0],
+        until=starts[-1] + step,
+        step_seconds=step.total_seconds(),
+        points=[point(at) for at in starts],
+    )
+
+
+def one_model(rollups: Sequence[Rollup], preferred: ModelId | None) -> ModelId | None:
+    """Return the model to show: the preferred one where it has any of the rollups, else that of the newest."""
+    present = {rollup.model for rollup in rollups}
+    if preferred in present:
+        return preferred
+    return max(rollups, key=lambda rollup: rollup.bucket).model if rollups else None
+
+
+def sources(
+    live: Live, *, ledgers: Mapping[SourceId, Ledger], dead: Mapping[SourceId, int], positions: Sequence[Position]
+) -> list[models.Source]:
+    """Return every source that is configured or has a ledger, in order of id."""
+    levels = {level.id: level for level in live.sources}
+    blind = {level.key for level in live.keys if level.blind}
+
+    def source(id_: SourceId) -> models.Source:
+        level, ledger = levels.get(id_), ledgers.get(id_, Ledger())
+        return models.Source(
+            id=id_,
+            kind=level.kind if level else None,
+            last_success=level.last_success if level else None,
+            error=level.error if level else None,
+            blind=source_key(id_) in blind,
+            ledger=models.Ledger(**asdict(ledger), in_flight=ledger.in_flight),
+            dead_letters=dead.get(id_, 0),
+            positions=[
+                models.Position(partition=each.partition, value=dict(each.value))
+                for each in positions
+                if each.source == id_
+            ],
+        )
+
+    return [source(id_) for id_ in sorted({*levels, *ledgers})]
+
+
+def assessment(value: Assessment) -> models.ScoreAnswer:
+    """Return what the model makes of a text."""
+    return models.ScoreAnswer(
+        label=value.label,
+        probabilities=dict(value.probabilities),
+        topics=dict(value.topics),
+        entities=[
+            models.EntityScore(id=each.id, name=each.name, label=each.label, probabilities=dict(each.probabilities))
+            for each in value.entities
+        ],
+        model=value.model,
+    )
+
+
+def _count(rollups: Iterable[Rollup]) -> int:
+    return sum(rollup.stories for rollup in rollups)
+
+
+def _mood(rollups: Sequence[Rollup]) -> float | None:
+    stories = _count(rollups)
+    return sum(each.sum_positive - each.sum_negative for each in rollups) / stories if stories else None

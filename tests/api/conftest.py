@@ -1,0 +1,292 @@
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from monitor.api.listen import address_of
+from monitor.api.server import ApiServer, create_app
+from monitor.api.services import Assessment, Check, CompanyAssessment, Services, Submit, Unusable
+from monitor.core.codec import to_json
+from monitor.ports import KeyLevel, Live, Settled, SourceLevel, WindowLevel
+from monitor.store import schema
+from monitor.store.engine import locate, reading, writing
+from monitor.store.queries import Queries
+from monitor.telemetry import Telemetry
+from monitor.types import (
+    EntityId,
+    Evidence,
+    Incident,
+    IncidentId,
+    IncidentKind,
+    IncidentState,
+    Json,
+    Key,
+    Language,
+    ModelId,
+    Outcome,
+    Severity,
+    SourceId,
+    StoryId,
+)
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+ACME, ALL = Key("entity:acme"), Key("all")
+MODEL = ModelId("00112233aabbccdd")
+MAX_BODY = 100_000
+
+
+class Stopped:
+    """A clock that stands at noon."""
+
+    def now(self) -> datetime:
+        return NOON
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(0)
+
+
+def hex_id(number: int) -> str:
+    return f"{number:032x}"
+
+
+@dataclass
+class Archive:
+    """A real database, and the few words that fill it."""
+
+    writer: AsyncEngine
+    queries: Queries
+
+    async def put(self, table: Any, **values: Any) -> None:
+        async with self.writer.begin() as connection:
+            await connection.execute(table.insert().values(**values))
+
+    async def article(self, number: int, **values: Any) -> str:
+        row: dict[str, Any] = {
+            "id": hex_id(number),
+            "source": "wire",
+            "publisher": "news.example",
+            "title": f"Acme headline {number}",
+            "text": "The bank said nothing.",
+            "link": f"https://news.example/{number}",
+            "language": "en",
+            "published": NOON - timedelta(hours=1),
+            "received": NOON - timedelta(minutes=60 - number),
+            "timeliness": "live",
+            "signature": b"",
+            "digest": "",
+            "topics": {"Legal | Regulation": 0.9},
+        }
+        await self.put(schema.articles, **(row | values))
+        return hex_id(number)
+
+    async def judgement(self, number: int, key: str = ACME, **values: Any) -> None:
+        row: dict[str, Any] = {
+            "key": key,
+            "published": NOON - timedelta(hours=1),
+            "article": hex_id(number),
+            "model": MODEL,
+            "entity": "acme" if key == ACME else None,
+            "source": "wire",
+            "publisher": "news.example",
+            "negative": 0.8,
+            "neutral": 0.15,
+            "positive": 0.05,
+            "story": hex_id(1),
+            "leads": number == 1,
+            "scored": NOON,
+        }
+        await self.put(schema.judgements, **(row | values))
+
+    async def rollup(self, ago: timedelta, key: str = ACME, **values: Any) -> None:
+        row: dict[str, Any] = {
+            "bucket": NOON - ago,
+            "key": key,
+            "model": MODEL,
+            "history": False,
+            "stories": 4,
+            "negative": 3,
+            "weight": 2.5,
+            "sum_negative": 2.6,
+            "sum_neutral": 0.8,
+            "sum_positive": 0.6,
+        }
+        await self.put(schema.rollups, **(row | values))
+
+    async def incident(self, number: int, **values: Any) -> Incident:
+        incident = replace(an_incident(number), **values)
+        await self.put(
+            schema.incidents,
+            id=incident.id,
+            kind=incident.kind,
+            state=incident.state,
+            severity=incident.severity,
+            opened=incident.opened,
+            updated=incident.updated,
+            resolved=incident.resolved,
+            revision=incident.revision,
+            value=to_json(incident),
+        )
+        for key in incident.keys:
+            await self.put(schema.incident_keys, key=key, incident=incident.id)
+        return incident
+
+
+def an_incident(number: int) -> Incident:
+    return Incident(
+        id=IncidentId(hex_id(number)),
+        kind=IncidentKind.SURGE,
+        state=IncidentState.FIRING,
+        severity=Severity.HIGH,
+        keys=(ACME, ALL),
+        active=frozenset({ACME}),
+        opened=NOON - timedelta(hours=2) + timedelta(minutes=number),
+        updated=NOON,
+        resolved=None,
+        window=timedelta(hours=1),
+        observed=5.5,
+        expected=0.4,
+        chance=1e-6,
+        stories=6,
+        publishers=3,
+        evidence=(
+            Evidence(
+                story=StoryId(hex_id(1)),
+                title="Acme Bank under investigation",
+                link=None,
+                publisher="news.example",
+                language=Language("en"),
+                published=NOON,
+                negative=0.97,
+                copies=4,
+                publishers=2,
+            ),
+        ),
+        late=False,
+        model=MODEL,
+        revision=1,
+    )
+
+
+LIVE = Live(
+    model=MODEL,
+    ticked=NOON,
+    keys=(
+        KeyLevel(
+            key=ACME,
+            surging=True,
+            blind=False,
+            learning_since=None,
+            windows=(WindowLevel(window=timedelta(hours=1), stories=7, negative=5.5, expected=0.4),),
+        ),
+        KeyLevel(key=ALL, surging=False, blind=False, learning_since=NOON - timedelta(days=1), windows=()),
+        KeyLevel(key=Key("source:wire"), surging=False, blind=True, learning_since=None, windows=()),
+    ),
+    incidents=(an_incident(1),),
+    sources=(
+        SourceLevel(id=SourceId("wire"), kind="feed", last_success=NOON, error=None),
+        SourceLevel(id=SourceId("push"), kind="push", last_success=None, error=None),
+    ),
+)
+
+
+@pytest.fixture(scope="session")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database to copy: making the tables anew for each test would take most of its time."""
+    file = tmp_path_factory.mktemp("database") / "empty.db"
+    engine = create_engine(f"sqlite:///{file}")
+    schema.metadata.create_all(engine)
+    engine.dispose()
+    return file
+
+
+@pytest.fixture
+async def archive(empty: Path, tmp_path: Path) -> AsyncIterator[Archive]:
+    file = Path(shutil.copy(empty, tmp_path / "newsquake.db"))
+    url = locate(f"sqlite:///{file}")
+    writer, reader = writing(url), reading(url)
+    yield Archive(writer, Queries(reader))
+    await writer.dispose()
+    await reader.dispose()
+
+
+@dataclass
+class Desk:
+    """A running API, what it was told to say, and a client of it."""
+
+    archive: Archive
+    telemetry: Telemetry = field(default_factory=Telemetry)
+    live: Live = field(default_factory=lambda: LIVE)
+    checks: list[Check] = field(default_factory=lambda: [Check(name="model", ok=True, detail="serving")])
+    doors: dict[SourceId, Submit] = field(default_factory=dict)
+    pushed: list[Json] = field(default_factory=list)
+    refuse: Exception | None = None
+    hold: asyncio.Event | None = None
+    client: httpx2.AsyncClient = field(default_factory=httpx2.AsyncClient)
+    server: ApiServer | None = None
+
+    def __post_init__(self) -> None:
+        self.doors[SourceId("push")] = self.submit
+
+    def services(self) -> Services:
+        return Services(
+            reader=self.archive.queries,
+            live=lambda: self.live,
+            doors=self.doors,
+            score=self.score,
+            expected=lambda key, at, step: 0.25 if key == ACME else None,
+            alive=lambda: [Check(name="loop", ok=True, detail="running")],
+            ready=lambda: self.checks,
+            telemetry=self.telemetry,
+            clock=Stopped(),
+        )
+
+    async def submit(self, articles: Sequence[Json]) -> Sequence[Settled]:
+        if self.hold is not None:
+            await self.hold.wait()
+        if self.refuse is not None:
+            raise self.refuse
+        self.pushed += articles
+        return [self._settled(article) for article in articles]
+
+    def _settled(self, article: Json) -> Settled:
+        if isinstance(article, dict) and article.get("title"):
+            return Settled(outcome=Outcome.STORED, article=hex_id(len(self.pushed)))  # type: ignore[arg-type]
+        return Settled(outcome=Outcome.DEAD, error="there is no text")
+
+    async def score(self, text: str, entity: str | None) -> Assessment:
+        if entity == "Nobody":
+            raise Unusable("entity: 'Nobody' does not stand in the text")
+        sure: Mapping[str, float] = {"negative": 0.9, "neutral": 0.08, "positive": 0.02}
+        company = CompanyAssessment(id=EntityId("acme"), name="Acme Bank", label="negative", probabilities=sure)
+        return Assessment(
+            label="negative", probabilities=sure, topics={"Legal | Regulation": 0.9}, entities=[company], model=MODEL
+        )
+
+    async def get(self, path: str, **query: str | int) -> Any:
+        answer = await self.client.get(path, params=query)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
+@pytest.fixture
+async def desk(archive: Archive) -> AsyncIterator[Desk]:
+    desk = Desk(archive)
+    app = create_app(desk.services(), hosts=["newsquake.example"], max_body=MAX_BODY)
+    server = desk.server = ApiServer(app, address_of("127.0.0.1:0"))
+    server.bind()
+    serving = asyncio.create_task(server.serve())
+    async with httpx2.AsyncClient(base_url=f"http://{server.address}") as client:
+        desk.client = client
+        yield desk
+    await server.stop(5)
+    await serving
