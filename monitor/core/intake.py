@@ -34,7 +34,7 @@ class IntakeRules:
     """What an article may be like."""
 
     max_text: int = 1_000_000  # characters of title and text together, as handed over and as cleaned
-    allowance: timedelta = timedelta(hours=6)  # how long after its publication an article is still news
+    lateness: timedelta = timedelta(hours=6)  # how long after its publication an article is still live
 
 
 def read(item: RawItem, rules: IntakeRules) -> Article | DeadLetter:
@@ -110,15 +110,16 @@ def event_time(item: RawItem) -> datetime:
 def timeliness(item: RawItem, published: datetime, rules: IntakeRules) -> Timeliness:
     """Say what an item may do to the needle. Two delays are told apart:
 
-    - *Publication to hand-over* is the source's. Beyond the allowance, widened by the time the source could not be
-      read, the news was old when it came: history. So is what the source says is history (a first poll, an import).
-    - *Publication to receipt* is what the desk feels. Within the allowance the article is live; beyond, it is the
-      backlog of an outage, the source's or our own (a topic keeps what was handed over while we were down), and late:
-      decided at its own time and told once.
+    - *Publication to hand-over* is the source's. Where it exceeds the lateness allowed, widened by the time the source
+      could not be read, the news was old when it came: history. So is what the source calls history (a first poll, an
+      import).
+    - *Publication to receipt* is what the desk feels. Within the lateness allowed the article is live; beyond, it is
+      the backlog of an outage, the source's or our own (a topic keeps what was handed over while we were down), and
+      late: decided at its own time and told once.
     """
-    if item.history or item.handed_over - published > rules.allowance + item.gap:
+    if item.history or item.handed_over - published > rules.lateness + item.gap:
         return Timeliness.HISTORY
-    return Timeliness.LIVE if item.received - published <= rules.allowance else Timeliness.LATE
+    return Timeliness.LIVE if item.received - published <= rules.lateness else Timeliness.LATE
 
 
 def usable_link(link: str | None) -> str | None:

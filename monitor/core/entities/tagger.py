@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import TypeAlias
 
 from ahocorasick_rs import AhoCorasick, Implementation
@@ -42,13 +43,21 @@ class Tagged:
     unjudged: int
 
 
+class _Capitals(Enum):
+    """How far what is found must agree in capitals with what is looked for."""
+
+    EXACT = auto()
+    FIRST = auto()  # begins with a capital
+    ANY = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class _Pattern:
-    """One name or ticker form, as the automaton finds it without regard to capitals."""
+    """One name or ticker form, which the automaton finds without regard to capitals."""
 
     company: Company
     text: str
-    exact: bool  # capitals as in `text`; else a capital where `text` begins with one
+    capitals: _Capitals
     trimmed: int = 0  # characters at the beginning that are no part of the mention
     free: bool = False  # a ticker: needs no word nearby
 
@@ -121,11 +130,15 @@ class Tagger:
 
 def _patterns(company: Company) -> Iterator[_Pattern]:
     for name in company.names:
-        letters = [char for char in name if char.isalpha()]
-        yield _Pattern(company, name, exact=len(letters) <= _ACRONYM and name.isupper())
+        if name.isupper() and sum(map(str.isalpha, name)) <= _ACRONYM:
+            capitals = _Capitals.EXACT
+        else:
+            capitals = _Capitals.FIRST if name[0].isupper() else _Capitals.ANY
+        yield _Pattern(company, name, capitals)
     for ticker in company.tickers:
         for form in ticker.forms:
-            yield _Pattern(company, form.text, form.exact, form.trimmed, free=True)
+            capitals = _Capitals.EXACT if form.exact else _Capitals.ANY
+            yield _Pattern(company, form.text, capitals, form.trimmed, free=True)
 
 
 def _fold(text: str) -> str:
@@ -146,9 +159,9 @@ def _whole(text: str, start: int, end: int) -> bool:
 
 
 def _capitals_agree(pattern: _Pattern, found: str) -> bool:
-    if pattern.exact:
+    if pattern.capitals is _Capitals.EXACT:
         return found == pattern.text
-    return found[0].isupper() or not pattern.text[0].isupper()
+    return pattern.capitals is _Capitals.ANY or found[0].isupper()
 
 
 def _any_of(words: tuple[str, ...]) -> re.Pattern[str] | None:

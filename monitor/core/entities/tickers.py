@@ -18,7 +18,7 @@ class Form:
     """One way a ticker is written. `trimmed` characters at its beginning mark it and are no part of the mention."""
 
     text: str
-    exact: bool  # capitals matter
+    exact: bool  # with these capitals; else in any case
     trimmed: int = 0
 
 

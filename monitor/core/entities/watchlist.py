@@ -223,7 +223,9 @@ def _company(entry: Mapping[str, object], where: str) -> Company:
 
 def _words(entry: Mapping[str, object], key: str, where: str) -> tuple[str, ...]:
     """Return a list's texts, cleaned and once each; raise ConfigurationError for an empty one."""
-    values = entry.get(key, [])
+    values = entry.get(key)
+    if not values:
+        return ()
     assert isinstance(values, list)
     words = [clean(value) for value in values]
     if not all(words):
