@@ -63,7 +63,7 @@ def test_chinese_news_is_told_in_chinese() -> None:
     one = incident("entity:acme", evidence=(headline("zh", title="艾克米银行遭调查", language=Language("zh")),))
     assert render(message(one)).splitlines()[:3] == [
         "【高】负面新闻激增：acme",
-        "1 小时内负面报道 7.9 篇，正常水平为 0.4 篇；偶然出现的概率：3 年一次。来自 5 家媒体。",
+        "1 小时内负面报道 7.9 篇，正常水平为 0.4 篇；纯属偶然的频率：3 年一次。来自 5 家媒体。",
         "开始于 2026-03-02 10:00 UTC。",
     ]
     assert render(message(one), language=ENGLISH).startswith("[HIGH] Bad news")
