@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,7 +16,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from monitor import config
+from monitor.core.entities.watchlist import Company, Watchlist
 from monitor.delivery.targets.webhook import sign
+from monitor.types import EntityId
 from trainer.config import read_recipe
 
 ROOT = Path(__file__).parent.parent
@@ -134,6 +137,34 @@ def test_links_between_the_documents_lead_somewhere() -> None:
     for document in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")):
         for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text(encoding="utf-8")):
             assert (document.parent / link).exists(), f"{document.name}: {link}"
+
+
+@pytest.mark.parametrize("text", toml_blocks("company"))
+def test_every_printed_watchlist_is_complete(text: str) -> None:
+    assert len(Watchlist.merge([Watchlist.parse_toml(text, "README")])) == 2
+
+
+def test_the_documented_watchlist_is_the_same_in_toml_and_csv_and_has_every_key() -> None:
+    section = read("docs/configuration.md").split("## The watchlist")[1]
+    [toml], [table] = (re.findall(rf"```{kind}\n(.*?)```", section, flags=re.DOTALL) for kind in ("toml", "csv"))
+    first, second = Watchlist.parse_toml(toml, "docs"), Watchlist.parse_csv(table, "docs")
+    assert [replace(company, where="") for company in first.companies] == [
+        replace(company, where="") for company in second.companies
+    ]
+    assert re.findall(r"^\| `(\w+)`", section, flags=re.MULTILINE) == table.splitlines()[0].split(",")
+    assert {field.name for field in fields(Company)} - {"where"} == set(table.splitlines()[0].split(","))
+
+
+def test_the_shipped_watchlists_load() -> None:
+    examples = ROOT / "deploy" / "examples"
+    toml = Watchlist.parse_toml((examples / "watchlist.toml").read_text(encoding="utf-8"), "watchlist.toml")
+    table = Watchlist.parse_csv((examples / "suppliers.csv").read_text(encoding="utf-8"), "suppliers.csv")
+    merged = Watchlist.merge([toml, table])
+    assert merged.ancestors(EntityId("acme")) == ("acme-group",)
+    assert merged.ancestors(EntityId("bolt-batteries")) == ("bolt",)
+    replayed = Watchlist.parse_toml(read("benchmarks/replay/watchlist_2018_2020.toml"), "watchlist_2018_2020.toml")
+    assert len(Watchlist.merge([replayed])) >= 40
+    assert {"boeing", "huawei", "thomas-cook", "wirecard", "hertz"} <= {one.id for one in replayed.companies}
 
 
 @pytest.mark.parametrize("text", toml_blocks("heads"))
