@@ -32,6 +32,11 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
 
+def stored_moment(value: datetime) -> int:
+    """Return an aware datetime as the database keeps it: microseconds since 1970 UTC."""
+    return (value - EPOCH) // MICROSECOND
+
+
 class Moment(TypeDecorator[datetime]):
     """An aware UTC datetime, kept as microseconds since 1970: the same, and as quick, in SQLite and PostgreSQL."""
 
@@ -39,7 +44,7 @@ class Moment(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002
-        return None if value is None else (value - EPOCH) // MICROSECOND
+        return None if value is None else stored_moment(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         return None if value is None else EPOCH + value * MICROSECOND
@@ -84,7 +89,7 @@ articles = Table(
     Column("topics", JSON),  # of the whole article, by the model that first judged it
     Column("unjudged", Integer, nullable=False, server_default="0"),  # companies found beyond the limit
     Index(None, "received"),
-    Index(None, "source", "published"),
+    Index(None, "source", "received"),
 )
 
 versions = Table(  # revised texts of a stored article: kept, counted nowhere
@@ -103,8 +108,9 @@ bands = Table(  # of the copy signatures: where near-copies are looked for
     "bands",
     metadata,
     Column("band", BigInteger, nullable=False),
+    Column("stored", Moment, nullable=False),  # so that the newest of a crowded band are found without reading it all
     Column("article", HexId, nullable=False),
-    PrimaryKeyConstraint("band", "article"),
+    PrimaryKeyConstraint("band", "stored", "article"),
     sqlite_with_rowid=False,
 )
 
@@ -126,9 +132,11 @@ judgements = Table(  # new is decided per (article, key, model), never per artic
     Column("scored", Moment, nullable=False),
     PrimaryKeyConstraint("article", "key", "model"),
     Index(None, "key", "published"),
-    Index(None, "story", "key"),
     sqlite_with_rowid=False,
 )
+# Most stories have one member, whose row is found by the primary key: only the further ones are indexed by story.
+copies = ~judgements.c.leads
+Index("ix_judgements_copies", judgements.c.story, judgements.c.key, sqlite_where=copies, postgresql_where=copies)
 
 rollups = Table(
     "rollups",
@@ -143,8 +151,8 @@ rollups = Table(
     Column("sum_negative", Float, nullable=False),
     Column("sum_neutral", Float, nullable=False),
     Column("sum_positive", Float, nullable=False),
-    PrimaryKeyConstraint("key", "bucket", "model", "history"),
-    Index(None, "bucket"),
+    PrimaryKeyConstraint("bucket", "key", "model", "history"),
+    Index(None, "key", "bucket"),
     sqlite_with_rowid=False,
 )
 
@@ -159,8 +167,7 @@ rollup_origins = Table(  # rows, not sketches: publishers add up truly over wind
     Column("source", String, nullable=False),
     Column("stories", Integer, nullable=False),
     Column("negative", Integer, nullable=False),
-    PrimaryKeyConstraint("key", "bucket", "model", "history", "publisher", "source"),
-    Index(None, "bucket"),
+    PrimaryKeyConstraint("bucket", "key", "model", "history", "publisher", "source"),
     sqlite_with_rowid=False,
 )
 

@@ -1,0 +1,179 @@
+"""Connections to the database, set up for one writer and many readers, and what it says when it fails, in plain words.
+
+SQLite runs in WAL mode: the writer has a connection of its own and begins with BEGIN IMMEDIATE; readers have theirs,
+see the last commit and never wait for it. `synchronous=FULL` syncs each commit to the disk, so that what a push was
+answered for outlives a power cut too; one commit holds a whole batch, so that this costs little.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DatabaseError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from monitor.errors import ConfigurationError, StoreError
+
+DRIVERS = {
+    "sqlite": "sqlite+aiosqlite",
+    "sqlite+aiosqlite": "sqlite+aiosqlite",
+    "postgresql": "postgresql+asyncpg",
+    "postgresql+asyncpg": "postgresql+asyncpg",
+}
+BUSY_SECONDS = 10.0  # how long a statement waits for a lock that a backup or another program holds
+PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=OFF",  # rows are append-only and written together: keys between tables would only cost
+    "PRAGMA cache_size=-32768",  # KiB
+    "PRAGMA wal_autocheckpoint=4000",  # pages: copy signatures touch pages all over, often the same ones again
+)
+READERS = 4
+APPLICATION = "newsquake"  # as PostgreSQL's list of sessions shows us
+
+dumps = partial(json.dumps, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def locate(url: str) -> URL:
+    """Return the URL with our driver. Raise ConfigurationError where it is neither a SQLite file nor PostgreSQL."""
+    expected = "expected sqlite:///FILE or postgresql://USER@HOST/DATABASE"
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:  # the text may hold a password: it is not repeated
+        raise ConfigurationError(f"store.url cannot be read: {expected}") from error
+    driver = DRIVERS.get(parsed.drivername)
+    if driver is None or not parsed.database or parsed.database == ":memory:":
+        raise ConfigurationError(f"store.url is {name_of(parsed)!r}: {expected}")
+    return parsed.set(drivername=driver)
+
+
+def name_of(url: URL) -> str:
+    """Return the database as messages name it: the file, or the URL without its password."""
+    if url.get_backend_name() == "sqlite" and url.database:
+        return url.database
+    return url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)
+
+
+def file_of(url: URL) -> Path | None:
+    """Return the SQLite file, or None for a server."""
+    return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
+
+
+def check_folder(file: Path) -> None:
+    """Raise where no database can live at this path, before SQLite says so in fewer words."""
+    if not file.parent.is_dir():
+        raise ConfigurationError(f"{file}: the folder {file.parent} does not exist; make it, or change store.url")
+    if file.is_dir():
+        raise ConfigurationError(f"{file}: this is a folder; store.url needs a file")
+    if not os.access(file.parent, os.W_OK | os.X_OK):
+        raise StoreError(f"{file}: the folder {file.parent} is not writable for this user; SQLite needs to write there")
+    if file.exists() and not os.access(file, os.R_OK | os.W_OK):
+        raise StoreError(f"{file}: the file is not writable for this user")
+
+
+def writing(url: URL) -> AsyncEngine:
+    """Return the engine of the writer: on SQLite one connection, whose transactions take the write lock at once."""
+    if url.get_backend_name() != "sqlite":
+        return _server(url)
+    engine = _sqlite(url, PRAGMAS, pool_size=1, max_overflow=0)
+    event.listen(engine.sync_engine, "begin", _begin_immediate)
+    return engine
+
+
+def reading(url: URL) -> AsyncEngine:
+    """Return the engine of the readers: each transaction sees one moment, and cannot write."""
+    if url.get_backend_name() != "sqlite":
+        return _server(url, execution_options={"postgresql_readonly": True, "isolation_level": "REPEATABLE READ"})
+    engine = _sqlite(url, (*PRAGMAS, "PRAGMA query_only=ON"), pool_size=READERS, max_overflow=READERS)
+    event.listen(engine.sync_engine, "begin", _begin)
+    return engine
+
+
+@contextmanager
+def plainly(name: str) -> Iterator[None]:
+    """Raise StoreError, naming the database, for whatever goes wrong in opening it or working on it as a whole."""
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+        raise StoreError(f"{name}: {reason(error)}") from error
+
+
+@contextmanager
+def failing_plainly(name: str) -> Iterator[None]:
+    """Raise StoreError for what may befall a good database in use: disk full, connection lost, file damaged.
+
+    Wrong statements and broken constraints are our own mistakes and surface as they are.
+    """
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise StoreError(f"{name}: {reason(error)}") from error
+    except DatabaseError as error:
+        if type(error) is not DatabaseError:
+            raise
+        raise StoreError(f"{name}: {reason(error)}") from error
+
+
+def reason(error: BaseException) -> str:
+    """Return what a database error means, in one line."""
+    cause = getattr(error, "orig", None) or error
+    code = getattr(cause, "sqlite_errorcode", None)
+    known = {
+        sqlite3.SQLITE_NOTADB: "the file is not a SQLite database",
+        sqlite3.SQLITE_CORRUPT: "the database is damaged; restore a backup",
+        sqlite3.SQLITE_CANTOPEN: "the file cannot be opened or made; look at the folder and its rights",
+        sqlite3.SQLITE_READONLY: "the database or its folder is read-only",
+        sqlite3.SQLITE_FULL: "the disk is full",
+        sqlite3.SQLITE_BUSY: f"another program has kept the database locked for {BUSY_SECONDS:.0f} s",
+    }
+    meaning = None if code is None else known.get(code & 0xFF)  # the low byte is the primary code
+    return meaning or " ".join(str(cause).split()) or type(cause).__name__
+
+
+def _sqlite(url: URL, pragmas: tuple[str, ...], **pool: Any) -> AsyncEngine:
+    engine = create_async_engine(
+        url,
+        json_serializer=dumps,
+        # The driver begins nothing by itself; every transaction is ended by us, so that nothing is left to reset.
+        connect_args={"isolation_level": None, "timeout": BUSY_SECONDS, "cached_statements": 256},
+        pool_reset_on_return=None,
+        **pool,
+    )
+
+    def prepare(connection: Any, _: object) -> None:
+        cursor = connection.cursor()
+        for pragma in pragmas:
+            cursor.execute(pragma)
+        cursor.close()
+
+    event.listen(engine.sync_engine, "connect", prepare)
+    return engine
+
+
+def _server(url: URL, **options: Any) -> AsyncEngine:
+    try:
+        settings = {"application_name": APPLICATION}
+        return create_async_engine(
+            url, json_serializer=dumps, pool_pre_ping=True, connect_args={"server_settings": settings}, **options
+        )
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"{name_of(url)}: PostgreSQL needs the package {error.name}: pip install 'newsquake[postgresql]'"
+        ) from error
+
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")

@@ -1,0 +1,175 @@
+"""The store on SQL: SQLite by default, PostgreSQL by its URL."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+
+from sqlalchemy import exists, func, literal, select, tuple_
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from monitor.errors import OwnershipLost
+from monitor.ports import Clock, Ledger, Mark, Owner, Pending
+from monitor.store import schema
+from monitor.store.engine import failing_plainly, file_of, locate, name_of, plainly, reading, writing
+from monitor.store.lock import FileLock, Lock, ServerLock, whoami
+from monitor.store.migration import check_schema
+from monitor.store.rows import ledger_of, pending_of, rollups_of
+from monitor.store.schema import HexId, Moment
+from monitor.store.statements import Statements
+from monitor.store.transaction import SqlTransaction, known
+from monitor.types import ArticleId, Json, Position, Rollup, SourceId, TargetId
+
+
+class SqlStore:
+    """`ports.Store` on a database whose schema is current; see `SqlStore.open`.
+
+    One transaction is open at a time, on the writer's own connection. Reading uses other connections, sees the last
+    commit and never waits. Once a partition is owned, every transaction checks that it still is.
+    """
+
+    def __init__(self, *, writer: AsyncEngine, reader: AsyncEngine, lock: Lock, clock: Clock) -> None:
+        self.reader = reader
+        self.name = name_of(writer.url)
+        self._writer = writer
+        self._lock = lock
+        self._clock = clock
+        self._sql = Statements(writer.dialect)
+        self._writing = asyncio.Lock()
+        self._owned: dict[str, int] = {}
+        self._stamp = schema.EPOCH
+
+    @classmethod
+    async def open(cls, url: str, clock: Clock) -> SqlStore:
+        """Open the database at `url`.
+
+        Raise ConfigurationError where the URL cannot be meant, StoreError where the database cannot be reached or its
+        schema is not this version's (see `operations.upgrade`).
+        """
+        place = locate(url)
+        await check_schema(url)
+        writer, reader = writing(place), reading(place)
+        return cls(writer=writer, reader=reader, lock=_lock(place, writer), clock=clock)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[SqlTransaction]:
+        async with self._writing:
+            with failing_plainly(self.name):
+                async with self._writer.begin() as connection:
+                    transaction = SqlTransaction(connection, self._sql, self._next_stamp())
+                    if self._owned:
+                        rows = await connection.execute(self._sql.epochs)
+                        self._check({row.partition: row.epoch for row in rows})
+                    yield transaction
+
+    async def own(self, partition: str) -> Owner:
+        with plainly(self.name):
+            await self._lock.take(partition)
+        row = {"partition": partition, "holder": whoami(), "taken": self._clock.now()}
+        async with self._writing:
+            with failing_plainly(self.name):
+                async with self._writer.begin() as connection:
+                    epoch = (await connection.execute(self._sql.own, row)).scalar_one()
+        self._owned[partition] = epoch
+        return Owner(partition=partition, epoch=epoch)
+
+    async def known(self, ids: Collection[ArticleId]) -> Mapping[ArticleId, str]:
+        async with self.reader.connect() as connection:
+            return await known(connection, self._sql, ids)
+
+    async def positions(self, source: SourceId) -> Sequence[Position]:
+        table = schema.positions
+        asked = select(table).where(table.c.source == source).order_by(table.c.partition)
+        async with self.reader.connect() as connection:
+            rows = await connection.execute(asked)
+            return [Position(source=source, partition=row.partition, value=row.value) for row in rows]
+
+    async def ledgers(self) -> Mapping[SourceId, Ledger]:
+        async with self.reader.connect() as connection:
+            rows = await connection.execute(select(schema.ledger))
+            return {SourceId(row["source"]): ledger_of(row) for row in rows.mappings()}
+
+    async def load_state(self) -> tuple[Mapping[str, Json], int | None]:
+        table = schema.detector_state
+        async with self.reader.connect() as connection:
+            rows = (await connection.execute(select(table).order_by(table.c.name))).all()
+        return {row.name: row.value for row in rows}, rows[0].version if rows else None
+
+    async def last_tick(self) -> datetime | None:
+        async with self.reader.connect() as connection:
+            newest: datetime | None = await connection.scalar(select(func.max(schema.ticks.c.at)))
+        return newest
+
+    async def rollups(self, since: datetime, until: datetime) -> Sequence[Rollup]:
+        table, parts = schema.rollups, schema.rollup_origins
+        asked = (
+            select(table)
+            .where(table.c.bucket >= since, table.c.bucket < until)
+            .order_by(table.c.bucket, table.c.key, table.c.model, table.c.history)
+        )
+        origins = (
+            select(parts)
+            .where(parts.c.bucket >= since, parts.c.bucket < until)
+            .order_by(parts.c.publisher, parts.c.source)
+        )
+        async with self.reader.connect() as connection:
+            rows = (await connection.execute(asked)).all()
+            return rollups_of(rows, await connection.execute(origins))
+
+    async def pending(self, target: TargetId, now: datetime, limit: int) -> Sequence[Pending]:
+        rows, earlier = schema.outbox, schema.outbox.alias("earlier")
+        held = exists().where(
+            earlier.c.target == rows.c.target,
+            earlier.c.state == "pending",
+            earlier.c.incident == rows.c.incident,
+            tuple_(earlier.c.created, earlier.c.key) < tuple_(rows.c.created, rows.c.key),
+        )
+        asked = (
+            select(rows.c.value, rows.c.attempts)
+            .where(rows.c.target == target, rows.c.state == "pending", rows.c.due <= now, ~held)
+            .order_by(rows.c.created, rows.c.key)
+            .limit(limit)
+        )
+        async with self.reader.connect() as connection:
+            return [pending_of(row) for row in await connection.execute(asked)]
+
+    async def outdated(self, before: datetime, after: Mark, limit: int) -> Sequence[Mark]:
+        """Return articles received before a moment whose texts are still kept, oldest first, beginning after a mark."""
+        table = schema.articles
+        asked = (
+            select(table.c.received, table.c.id)
+            .where(table.c.received < before, (table.c.title != "") | (table.c.text != ""))
+            .where(tuple_(table.c.received, table.c.id) > tuple_(literal(after[0], Moment), literal(after[1], HexId)))
+            .order_by(table.c.received, table.c.id)
+            .limit(limit)
+        )
+        async with self.reader.connect() as connection:
+            return [(row.received, row.id) for row in await connection.execute(asked)]
+
+    async def close(self) -> None:
+        async with self._writing:
+            await self._lock.release()
+            await self.reader.dispose()
+            await self._writer.dispose()
+
+    def _next_stamp(self) -> datetime:
+        """Return the present, or a moment after the last one where the clock stood still: no two are the same."""
+        self._stamp = max(self._clock.now(), self._stamp + timedelta(milliseconds=1))
+        return self._stamp
+
+    def _check(self, epochs: Mapping[str, int]) -> None:
+        for partition, ours in self._owned.items():
+            theirs = epochs.get(partition)
+            if theirs != ours:
+                raise OwnershipLost(
+                    f"{self.name}: partition {partition!r} was taken over by another process (epoch {theirs}, ours was "
+                    f"{ours}); nothing of this transaction was stored"
+                )
+
+
+def _lock(place: URL, writer: AsyncEngine) -> Lock:
+    file = file_of(place)
+    return ServerLock(writer) if file is None else FileLock(file)

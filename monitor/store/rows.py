@@ -1,0 +1,97 @@
+"""Rows read from the tables, as the values they stand for."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from sqlalchemy import Row, RowMapping
+
+from monitor.core.codec import from_json
+from monitor.ports import Ledger, Pending, Told
+from monitor.types import (
+    ArticleId,
+    Evidence,
+    Key,
+    Language,
+    Message,
+    ModelId,
+    Origin,
+    Rollup,
+    Signature,
+    SourceId,
+    StoryId,
+    Timeliness,
+)
+
+AnyRow: TypeAlias = Row[*tuple[Any, ...]]
+RollupKey: TypeAlias = tuple[datetime, str, str, bool]
+
+
+def told_of(rows: Iterable[AnyRow]) -> list[Told]:
+    """Return the articles of rows (article, signature, published, key, story); an article's rows lie together."""
+    found: dict[str, tuple[bytes, datetime, dict[Key, StoryId]]] = {}
+    for article, signature, published, key, story in rows:
+        found.setdefault(article, (signature, published, {}))[2][Key(key)] = StoryId(story)
+    return [
+        Told(article=ArticleId(article), signature=Signature(signature), published=published, stories=stories)
+        for article, (signature, published, stories) in found.items()
+    ]
+
+
+def rollups_of(rows: Iterable[AnyRow], origins: Iterable[AnyRow]) -> list[Rollup]:
+    """Return the rollups of rows in the order of the table's columns, each with its origins."""
+    shares: dict[RollupKey, list[Origin]] = defaultdict(list)
+    for row in origins:
+        shares[row.bucket, row.key, row.model, row.history].append(
+            Origin(publisher=row.publisher, source=SourceId(row.source), stories=row.stories, negative=row.negative)
+        )
+    return [
+        Rollup(
+            key=Key(row.key),
+            bucket=row.bucket,
+            model=ModelId(row.model),
+            timeliness=Timeliness.HISTORY if row.history else Timeliness.LIVE,
+            stories=row.stories,
+            negative=row.negative,
+            weight=row.weight,
+            sum_negative=row.sum_negative,
+            sum_neutral=row.sum_neutral,
+            sum_positive=row.sum_positive,
+            origins=tuple(shares.get((row.bucket, row.key, row.model, row.history), ())),
+        )
+        for row in rows
+    ]
+
+
+def evidence_of(row: AnyRow) -> Evidence:
+    """Return the negative story of a row."""
+    return Evidence(
+        story=StoryId(row.story),
+        title=row.title,
+        link=row.link,
+        publisher=row.publisher,
+        language=Language(row.language),
+        published=row.published,
+        negative=row.negative,
+        copies=row.copies,
+        publishers=row.publishers,
+    )
+
+
+def ledger_of(row: RowMapping) -> Ledger:
+    """Return the ledger of a row of that table."""
+    return Ledger(
+        received=row["received"],
+        stored=row["stored"],
+        duplicate=row["duplicate"],
+        dead=row["dead"],
+        dropped=row["dropped"],
+    )
+
+
+def pending_of(row: AnyRow) -> Pending:
+    """Return the outbox row with its message."""
+    return Pending(message=from_json(Message, row.value), attempts=row.attempts)

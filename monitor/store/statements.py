@@ -1,0 +1,288 @@
+"""The statements of a transaction, built once for each store.
+
+SQLite and PostgreSQL share all of them but two: what `INSERT … ON CONFLICT` is imported from, and how a list of
+numbers is handed over as one parameter. Those that a batch of articles runs over hundreds of rows (`Bulk`) are handed
+to the driver as text with rows in stored form: SQLAlchemy's conversion of each value of each row would cost more than
+the database's own work.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import Any, TypeAlias
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Delete,
+    Dialect,
+    Insert,
+    Select,
+    String,
+    Table,
+    TableValuedAlias,
+    Update,
+    bindparam,
+    delete,
+    distinct,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from monitor.core.counting import NEGATIVE
+from monitor.store import schema
+from monitor.store.schema import EPOCH, HexId, Moment
+from monitor.types import Timeliness
+
+CROWD = 64  # so many of the newest articles of one band are looked at; a template may have tens of thousands
+
+# The columns of the bulk statements, in the order of their rows.
+ARTICLE = (
+    *("id", "source", "publisher", "title", "text", "link", "language", "published", "received", "timeliness"),
+    *("signature", "digest", "unjudged"),
+)
+BAND = ("band", "stored", "article")
+JUDGEMENT = (
+    *("key", "published", "article", "model", "entity", "source", "publisher", "negative", "neutral", "positive"),
+    *("story", "leads", "scored"),
+)
+ROLLUP = ("bucket", "key", "model", "history")
+ORIGIN = ("publisher", "source")
+SUMS = ("stories", "negative", "weight", "sum_negative", "sum_neutral", "sum_positive")
+COUNTED = ("received", "stored", "duplicate", "dead", "dropped")
+
+
+Upsert: TypeAlias = postgresql.Insert | sqlite.Insert
+
+
+class Bulk(str):
+    """A compiled statement whose rows are tuples in stored form, in the order of the columns it was made for."""
+
+    __slots__ = ()
+
+
+class Statements:
+    """Each is built at its first use and then only executed; the parameters bear the names of the columns."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._sqlite = dialect.name == "sqlite"
+
+    def numbers(self, values: Collection[int]) -> Any:
+        """Return a list of numbers as the parameter `numbers` takes it."""
+        return json.dumps(list(values)) if self._sqlite else list(values)
+
+    @cached_property
+    def epochs(self) -> Select[str, int]:
+        # On PostgreSQL the rows stay locked until our commit: nobody takes the partition over in between.
+        return select(schema.owners.c.partition, schema.owners.c.epoch).with_for_update(read=True)
+
+    @cached_property
+    def own(self) -> Any:
+        owners = schema.owners
+        taken = self._insert(owners).values(epoch=1)
+        changed = {"epoch": owners.c.epoch + 1, "holder": taken.excluded.holder, "taken": taken.excluded.taken}
+        return taken.on_conflict_do_update(index_elements=["partition"], set_=changed).returning(owners.c.epoch)
+
+    @cached_property
+    def known(self) -> Select[str, str]:
+        articles, versions = schema.articles, schema.versions
+        newest = (
+            select(versions.c.digest)
+            .where(versions.c.article == articles.c.id)
+            .order_by(versions.c.version.desc())
+            .limit(1)
+            .scalar_subquery()
+        )
+        wanted = articles.c.id.in_(bindparam("ids", expanding=True, type_=HexId()))
+        return select(articles.c.id, func.coalesce(newest, articles.c.digest)).where(wanted)
+
+    @cached_property
+    def add_version(self) -> Insert:
+        versions = schema.versions
+        article = bindparam("article", type_=HexId())
+        following = func.coalesce(func.max(versions.c.version), 1) + 1
+        names = ["article", "title", "text", "digest", "received"]
+        values = [bindparam(name, type_=versions.c[name].type) for name in names]
+        row = select(*values, following).where(versions.c.article == article)
+        return insert(versions).from_select([*names, "version"], row)
+
+    @cached_property
+    def told(self) -> Select[str, bytes, datetime, str, str]:
+        bands, articles, judgements = schema.bands, schema.articles, schema.judgements
+        asked = self._asked()
+        crowd = bands.alias("crowd")
+        last = (
+            select(crowd.c.stored)
+            .where(crowd.c.band == asked.c.value)
+            .order_by(crowd.c.stored.desc())
+            .limit(1)
+            .offset(CROWD - 1)
+            .scalar_subquery()
+        )
+        cuts = select(asked.c.value.label("band"), func.coalesce(last, literal(EPOCH, Moment)).label("cut")).cte("cuts")
+        near = (
+            select(bands.c.article)
+            .distinct()
+            .select_from(cuts.join(bands, (bands.c.band == cuts.c.band) & (bands.c.stored >= cuts.c.cut)))
+            .cte("near")
+        )
+        return (
+            select(articles.c.id, articles.c.signature, articles.c.published, judgements.c.key, judgements.c.story)
+            .select_from(
+                near.join(articles, articles.c.id == near.c.article).join(
+                    judgements, judgements.c.article == near.c.article
+                )
+            )
+            .order_by(articles.c.published, articles.c.id, judgements.c.scored)
+        )
+
+    @cached_property
+    def add_articles(self) -> Bulk:
+        return self._bulk(insert(schema.articles), ARTICLE)
+
+    @cached_property
+    def add_bands(self) -> Bulk:
+        return self._bulk(insert(schema.bands), BAND)
+
+    @cached_property
+    def add_judgements(self) -> Bulk:
+        return self._bulk(self._insert(schema.judgements).on_conflict_do_nothing(), JUDGEMENT)
+
+    @cached_property
+    def set_topics(self) -> Bulk:
+        articles = schema.articles
+        article = bindparam("article", type_=HexId())
+        return self._bulk(update(articles).where(articles.c.id == article), ("topics", "article"))
+
+    @cached_property
+    def add_rollups(self) -> Bulk:
+        return self._bulk(self._adding(schema.rollups, SUMS), (*ROLLUP, *SUMS))
+
+    @cached_property
+    def add_origins(self) -> Bulk:
+        return self._bulk(self._adding(schema.rollup_origins, SUMS[:2]), (*ROLLUP, *ORIGIN, *SUMS[:2]))
+
+    @cached_property
+    def evidence(self) -> Select[str, str, str | None, str, str, datetime, float, int, int]:
+        told, articles = schema.judgements, schema.articles
+        more = schema.judgements.alias("more")
+        same = (more.c.story == told.c.story) & (more.c.key == told.c.key) & (more.c.model == told.c.model)
+        others = same & ~more.c.leads
+        copies = select(1 + func.count()).where(others).scalar_subquery()
+        elsewhere = others & (more.c.publisher != told.c.publisher)
+        publishers = select(1 + func.count(distinct(more.c.publisher))).where(elsewhere).scalar_subquery()
+        return (
+            select(
+                told.c.story,
+                articles.c.title,
+                articles.c.link,
+                articles.c.publisher,
+                articles.c.language,
+                told.c.published,
+                told.c.negative,
+                copies.label("copies"),
+                publishers.label("publishers"),
+            )
+            .join_from(told, articles, articles.c.id == told.c.article)
+            .where(
+                told.c.key == bindparam("key"),
+                told.c.model == bindparam("model"),
+                told.c.published > bindparam("since"),
+                told.c.published <= bindparam("until"),
+                told.c.leads,
+                told.c.negative >= NEGATIVE,
+                articles.c.timeliness != Timeliness.HISTORY.value,
+            )
+            .order_by(told.c.negative.desc(), told.c.published, told.c.article)
+            .limit(bindparam("limit"))
+        )
+
+    @cached_property
+    def save_incidents(self) -> Upsert:
+        return self._replacing(schema.incidents)
+
+    @cached_property
+    def add_incident_keys(self) -> Upsert:
+        return self._insert(schema.incident_keys).on_conflict_do_nothing()
+
+    @cached_property
+    def post(self) -> Upsert:
+        return self._insert(schema.outbox).on_conflict_do_nothing()
+
+    @cached_property
+    def save_state(self) -> Upsert:
+        return self._replacing(schema.detector_state)
+
+    @cached_property
+    def drop_other_state(self) -> Delete:
+        return delete(schema.detector_state).where(schema.detector_state.c.version != bindparam("kept"))
+
+    @cached_property
+    def tick(self) -> Upsert:
+        return self._insert(schema.ticks).on_conflict_do_nothing()
+
+    @cached_property
+    def settle(self) -> Upsert:
+        return self._adding(schema.ledger, COUNTED)
+
+    @cached_property
+    def advance(self) -> Upsert:
+        return self._replacing(schema.positions)
+
+    @cached_property
+    def count_attempt(self) -> Update:
+        return self._pending_row().values(attempts=schema.outbox.c.attempts + 1)
+
+    @cached_property
+    def put_off(self) -> Update:
+        return self._pending_row().values(due=bindparam("new_due"), reason=bindparam("why"))
+
+    @cached_property
+    def end_message(self) -> Update:
+        return self._pending_row().values(state=bindparam("new_state"), ended=bindparam("at"), reason=bindparam("why"))
+
+    @staticmethod
+    def _pending_row() -> Update:
+        row = schema.outbox.c
+        mine = (row.key == bindparam("message")) & (row.target == bindparam("receiver"))
+        return update(schema.outbox).where(mine, row.state == "pending")
+
+    def _asked(self) -> TableValuedAlias:
+        if self._sqlite:
+            return func.json_each(bindparam("numbers", type_=String)).table_valued("value", name="asked")
+        array = bindparam("numbers", type_=ARRAY(BigInteger))
+        return func.unnest(array).table_valued("value", name="asked").render_derived()
+
+    def _bulk(self, statement: Insert | Update, columns: Sequence[str]) -> Bulk:
+        compiled = statement.compile(dialect=self._dialect, column_keys=list(columns))
+        assert isinstance(compiled, SQLCompiler)
+        assert compiled.positiontup == list(columns), compiled.positiontup
+        return Bulk(compiled.string)
+
+    def _insert(self, table: Table) -> Upsert:
+        return sqlite.insert(table) if self._sqlite else postgresql.insert(table)
+
+    def _adding(self, table: Table, columns: tuple[str, ...]) -> Upsert:
+        """An insert that adds to the row that is there already."""
+        added = self._insert(table)
+        return added.on_conflict_do_update(
+            index_elements=list(table.primary_key.columns),
+            set_={name: table.c[name] + added.excluded[name] for name in columns},
+        )
+
+    def _replacing(self, table: Table) -> Upsert:
+        """An insert that replaces the row that is there already."""
+        new = self._insert(table)
+        rest = [column.name for column in table.columns if not column.primary_key]
+        return new.on_conflict_do_update(
+            index_elements=list(table.primary_key.columns), set_={name: new.excluded[name] for name in rest}
+        )

@@ -1,0 +1,288 @@
+"""One atomic change of the database: what `ports.Transaction` promises, as few statements over many rows."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from itertools import islice
+from typing import Any, TypeAlias, TypeVar
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.core.codec import from_json, to_json
+from monitor.ports import Judgement, Ledger, Told
+from monitor.store import schema
+from monitor.store.engine import dumps
+from monitor.store.rows import evidence_of, told_of
+from monitor.store.schema import stored_moment
+from monitor.store.statements import Bulk, Statements
+from monitor.types import (
+    Article,
+    ArticleId,
+    DeadLetter,
+    Evidence,
+    Incident,
+    IncidentState,
+    Json,
+    Key,
+    Message,
+    ModelId,
+    Position,
+    Rollup,
+    Signal,
+    SourceId,
+    TargetId,
+    Timeliness,
+)
+
+CHUNK = 500  # parameters in one statement
+
+Row: TypeAlias = tuple[Any, ...]
+Item = TypeVar("Item")
+
+
+class SqlTransaction:
+    """Made by `SqlStore.transaction`; `now` is when it began, by the store's clock."""
+
+    def __init__(self, connection: AsyncConnection, statements: Statements, now: datetime) -> None:
+        self._connection = connection
+        self._sql = statements
+        self._now = now
+
+    async def known(self, ids: Collection[ArticleId]) -> Mapping[ArticleId, str]:
+        return await known(self._connection, self._sql, ids)
+
+    async def add_articles(
+        self,
+        articles: Sequence[Article],
+        bands: Sequence[Sequence[int]],
+        unjudged: Mapping[ArticleId, int] | None = None,
+    ) -> None:
+        left = unjudged or {}
+        rows: list[Row] = []
+        signed: list[Row] = []
+        stored = stored_moment(self._now)
+        for place, (article, own) in enumerate(zip(articles, bands, strict=True)):
+            id_ = bytes.fromhex(article.id)
+            rows.append(_article_row(article, id_, left.get(article.id, 0)))
+            # Each article a microsecond after the other: the newest of a crowded band are told from the rest by it.
+            signed += [(band, stored + place, id_) for band in set(own)]
+        await self._bulk(self._sql.add_articles, rows)
+        await self._bulk(self._sql.add_bands, signed)
+
+    async def add_versions(self, articles: Sequence[Article]) -> None:
+        rows = [
+            {
+                "article": article.id,
+                "title": article.title,
+                "text": article.text,
+                "digest": article.digest,
+                "received": article.received,
+            }
+            for article in articles
+        ]
+        await self._many(self._sql.add_version, rows)
+
+    async def told(self, bands: Collection[int]) -> Sequence[Told]:
+        if not bands:
+            return []
+        rows = await self._connection.execute(self._sql.told, {"numbers": self._sql.numbers(bands)})
+        return told_of(rows)
+
+    async def add_judgements(
+        self, judgements: Sequence[Judgement], topics: Mapping[ArticleId, Mapping[str, float]]
+    ) -> None:
+        await self._bulk(self._sql.add_judgements, [_judgement_row(one) for one in judgements])
+        found = [(dumps(dict(names)), bytes.fromhex(article)) for article, names in topics.items()]
+        await self._bulk(self._sql.set_topics, found)
+
+    async def add_rollups(self, rollups: Sequence[Rollup]) -> None:
+        sums: list[Row] = []
+        origins: list[Row] = []
+        for one in rollups:
+            name = (stored_moment(one.bucket), one.key, one.model, one.timeliness is Timeliness.HISTORY)
+            sums.append(
+                (
+                    *name,
+                    *(one.stories, one.negative, one.weight, one.sum_negative, one.sum_neutral, one.sum_positive),
+                )
+            )
+            origins += [
+                (*name, origin.publisher, origin.source, origin.stories, origin.negative) for origin in one.origins
+            ]
+        await self._bulk(self._sql.add_rollups, sums)
+        await self._bulk(self._sql.add_origins, origins)
+
+    async def evidence(
+        self, key: Key, model: ModelId, since: datetime, until: datetime, limit: int
+    ) -> Sequence[Evidence]:
+        asked = {"key": key, "model": model, "since": since, "until": until, "limit": limit}
+        return [evidence_of(row) for row in await self._connection.execute(self._sql.evidence, asked)]
+
+    async def open_incidents(self) -> Sequence[Incident]:
+        incidents = schema.incidents.c
+        is_open = incidents.state != IncidentState.RESOLVED.value
+        rows = await self._connection.scalars(
+            select(incidents.value).where(is_open).order_by(incidents.opened, incidents.id)
+        )
+        return [from_json(Incident, row) for row in rows]
+
+    async def save_signals(self, signals: Sequence[Signal]) -> None:
+        rows = [
+            {"at": signal.at, "key": signal.key, "kind": signal.kind.value, "value": to_json(signal)}
+            for signal in signals
+        ]
+        await self._many(insert(schema.signals), rows)
+
+    async def save_incidents(self, incidents: Sequence[Incident]) -> None:
+        rows = [
+            {
+                "id": incident.id,
+                "kind": incident.kind.value,
+                "state": incident.state.value,
+                "severity": incident.severity.value,
+                "opened": incident.opened,
+                "updated": incident.updated,
+                "resolved": incident.resolved,
+                "revision": incident.revision,
+                "value": to_json(incident),
+            }
+            for incident in incidents
+        ]
+        keys = [{"key": key, "incident": incident.id} for incident in incidents for key in incident.keys]
+        events = [{"at": self._now, "kind": "incident", "subject": incident.id} for incident in incidents]
+        await self._many(self._sql.save_incidents, rows)
+        await self._many(self._sql.add_incident_keys, keys)
+        await self._many(insert(schema.events), events)
+
+    async def post(self, messages: Sequence[Message]) -> None:
+        rows = [
+            {
+                "key": message.key,
+                "target": message.target,
+                "incident": message.incident.id,
+                "state": "pending",
+                "attempts": 0,
+                "due": message.created,
+                "created": message.created,
+                "expires": message.expires,
+                "value": to_json(message),
+            }
+            for message in messages
+        ]
+        await self._many(self._sql.post, rows)
+
+    async def save_state(self, rows: Mapping[str, Json], version: int) -> None:
+        # A format is never mixed with another: what an older or newer newsquake left is dropped with the first save.
+        await self._connection.execute(self._sql.drop_other_state, {"kept": version})
+        states = [{"name": name, "version": version, "value": value} for name, value in rows.items()]
+        await self._many(self._sql.save_state, states)
+
+    async def tick(self, at: datetime) -> None:
+        await self._many(self._sql.tick, [{"at": at}])
+
+    async def settle(self, source: SourceId, delta: Ledger) -> None:
+        await self._many(self._sql.settle, [{"source": source, **asdict(delta)}])
+
+    async def bury(self, letters: Sequence[DeadLetter]) -> None:
+        await self._many(insert(schema.dead_letters), [asdict(letter) for letter in letters])
+
+    async def advance(self, position: Position) -> None:
+        row = {"source": position.source, "partition": position.partition, "value": dict(position.value)}
+        await self._many(self._sql.advance, [row])
+
+    async def attempt(self, key: str, target: TargetId) -> None:
+        await self._connection.execute(self._sql.count_attempt, {"message": key, "receiver": target})
+
+    async def delivered(self, key: str, target: TargetId, at: datetime) -> None:
+        await self._end(key, target, at, state="sent", reason=None)
+
+    async def retry(self, key: str, target: TargetId, due: datetime, reason: str) -> None:
+        row = {"message": key, "receiver": target, "new_due": due, "why": reason}
+        await self._connection.execute(self._sql.put_off, row)
+
+    async def reject(self, key: str, target: TargetId, at: datetime, reason: str) -> None:
+        await self._end(key, target, at, state="rejected", reason=reason)
+
+    async def blank(self, ids: Collection[ArticleId]) -> None:
+        """Empty the titles and texts of these articles and of their versions."""
+        for chunk in _chunks(ids):
+            for table, column in (
+                (schema.articles, schema.articles.c.id),
+                (schema.versions, schema.versions.c.article),
+            ):
+                await self._connection.execute(update(table).where(column.in_(chunk)).values(title="", text=""))
+
+    async def drop_letters(self, before: datetime) -> None:
+        """Delete the dead letters received before a moment."""
+        letters = schema.dead_letters
+        await self._connection.execute(delete(letters).where(letters.c.received < before))
+
+    async def _end(self, key: str, target: TargetId, at: datetime, *, state: str, reason: str | None) -> None:
+        row = {"message": key, "receiver": target, "at": at, "new_state": state, "why": reason}
+        await self._connection.execute(self._sql.end_message, row)
+
+    async def _bulk(self, statement: Bulk, rows: Sequence[Row]) -> None:
+        if rows:
+            await self._connection.exec_driver_sql(statement, list(rows))
+
+    async def _many(self, statement: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+        if rows:
+            await self._connection.execute(statement, list(rows))
+
+
+def _article_row(article: Article, id_: bytes, unjudged: int) -> Row:
+    """In the order of `statements.ARTICLE`."""
+    return (
+        id_,
+        article.source,
+        article.publisher,
+        article.title,
+        article.text,
+        article.link,
+        article.language,
+        stored_moment(article.published),
+        stored_moment(article.received),
+        article.timeliness.value,
+        article.signature,
+        article.digest,
+        unjudged,
+    )
+
+
+def _judgement_row(one: Judgement) -> Row:
+    """In the order of `statements.JUDGEMENT`."""
+    return (
+        one.key,
+        stored_moment(one.published),
+        bytes.fromhex(one.article),
+        one.model,
+        one.entity,
+        one.source,
+        one.publisher,
+        one.sentiment.negative,
+        one.sentiment.neutral,
+        one.sentiment.positive,
+        bytes.fromhex(one.story),
+        one.leads,
+        stored_moment(one.scored),
+    )
+
+
+async def known(
+    connection: AsyncConnection, statements: Statements, ids: Collection[ArticleId]
+) -> Mapping[ArticleId, str]:
+    """Return the digest of the newest version of each of these articles that is stored."""
+    digests: dict[ArticleId, str] = {}
+    for chunk in _chunks(ids):
+        rows = await connection.execute(statements.known, {"ids": chunk})
+        digests.update((ArticleId(article), digest) for article, digest in rows)
+    return digests
+
+
+def _chunks(items: Collection[Item]) -> Iterator[list[Item]]:
+    rest = iter(items)
+    while chunk := list(islice(rest, CHUNK)):
+        yield chunk
