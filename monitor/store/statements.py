@@ -12,7 +12,7 @@ import json
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, NewType, TypeAlias
 
 from sqlalchemy import (
     ARRAY,
@@ -63,10 +63,7 @@ COUNTED = ("received", "stored", "duplicate", "dead", "dropped")
 Upsert: TypeAlias = postgresql.Insert | sqlite.Insert
 
 
-class Bulk(str):
-    """A compiled statement whose rows are tuples in stored form, in the order of the columns it was made for."""
-
-    __slots__ = ()
+Bulk = NewType("Bulk", str)  # a compiled statement; its rows are tuples in stored form, in the order of its columns
 
 
 class Statements:
