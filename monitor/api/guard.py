@@ -76,7 +76,7 @@ class Guard:
             self._count(scope, status or NO_ANSWER, perf_counter() - began)
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "none")  # the pattern, never the path: labels stay few
+        route = getattr(scope.get("route"), "path_format", "none")  # the pattern, never the path: labels stay few
         method = scope["method"] if scope["method"] in METHODS else "other"
         self._telemetry.http_requests.labels(method, route, str(status)).inc()
         self._telemetry.http_seconds.labels(route).observe(seconds)

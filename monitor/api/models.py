@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from monitor.types import Change, IncidentKind, IncidentState, Outcome, Severity, Timeliness
 
+KeyState: TypeAlias = Literal["surge", "blind", "learning", "calm", "unwatched"]
 Probability = Annotated[float, Field(ge=0, le=1)]
 MAX_ARTICLES = 1000  # of one push
 EXCERPT = 500  # characters of a text on a page of articles
@@ -188,9 +189,7 @@ class KeyLevel(Shape):
     key: str = Field(examples=["entity:acme"])
     group: str = Field(description="What kind of thing it is.", examples=["entity", "topic", "source", "all"])
     name: str = Field(examples=["acme"])
-    state: Literal["surge", "blind", "learning", "calm", "unwatched"] = Field(
-        description="`unwatched` keys have stories of the last day, but are no longer watched."
-    )
+    state: KeyState = Field(description="`unwatched` keys have stories of the last day, but are no longer watched.")
     learning_since: datetime | None
     windows: list[WindowLevel]
     day: Day

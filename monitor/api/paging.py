@@ -7,7 +7,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, WithJsonSchema
 
 from monitor.api.problems import Problem
 from monitor.ports import Mark
@@ -41,7 +41,11 @@ def _span(value: object) -> object:
 
 
 Moment = Annotated[AwareDatetime, BeforeValidator(_mend), AfterValidator(_utc)]
-Step = Annotated[timedelta, BeforeValidator(_span)]
+Step = Annotated[
+    timedelta,
+    BeforeValidator(_span),
+    WithJsonSchema({"type": "string", "pattern": r"^\d{1,5}[mhd]$", "examples": ["5m", "1h", "1d"]}),
+]
 
 
 def cursor_of(mark: Mark) -> str:

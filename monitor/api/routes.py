@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from prometheus_client.exposition import choose_encoder
@@ -41,12 +41,15 @@ def services_of(request: Request) -> Services:
 
 
 Given = Annotated[Services, Depends(services_of)]
-Word = Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]+$")]
+SOME = r"^[^\x00]+$"  # no database searches for NUL
+Word = Annotated[str | None, Query(max_length=200, pattern=SOME)]
+SourceQuery = Annotated[Word, Query(description="The id of a source.")]
+KeyQuery = Annotated[Word, Query(description="A key, such as `entity:acme`.")]
 Since = Annotated[Moment | None, Query(description="From this moment on (ISO 8601 with an offset).")]
 Until = Annotated[Moment | None, Query(description="Up to this moment, which itself does not belong to it.")]
 Limit = Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="Rows on one page.")]
 Cursor = Annotated[str | None, Query(max_length=200, description="What the last page gave as `next`.")]
-KeyPath = Annotated[str, Path(description="The key, such as `entity:acme`; it may hold slashes.", min_length=1)]
+KeyPath = Annotated[str, Path(description="The key, such as `entity:acme`; it may hold slashes.", pattern=SOME)]
 
 health = APIRouter(tags=["health"])
 reading = APIRouter(prefix="/api/v1", responses=PROBLEM)
@@ -90,10 +93,10 @@ async def metrics(request: Request, services: Given) -> Response:
 async def articles(
     *,
     services: Given,
-    source: Word = None,
-    key: Word = None,
-    language: Word = None,
-    q: Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]+$", description="A part of the title.")] = None,
+    source: SourceQuery = None,
+    key: KeyQuery = None,
+    language: Annotated[Word, Query(description="ISO 639-1, such as `en` or `zh`.")] = None,
+    q: Annotated[Word, Query(description="A part of the title.")] = None,
     since: Since = None,
     until: Until = None,
     limit: Limit = PAGE,
@@ -129,7 +132,7 @@ async def article(
 async def keys(
     *,
     services: Given,
-    state: Literal["surge", "blind", "learning", "calm", "unwatched"] | None = None,
+    state: Annotated[models.KeyState | None, Query(description="Where its needle stands.")] = None,
     group: Annotated[str | None, Query(description="`entity`, `topic`, `source`, `all` or a combination.")] = None,
     limit: Limit = LARGEST_PAGE,
     cursor: Cursor = None,
@@ -153,10 +156,11 @@ async def series(
     key: KeyPath,
     since: Since = None,
     until: Until = None,
-    step: Annotated[Step, Query(description="Length of a step: a multiple of `5m`, such as `1h` or `1d`.")] = BUCKET,
+    step: Annotated[Step | None, Query(description="A multiple of five minutes, which is the default.")] = None,
     model: Annotated[str | None, Query(description="The model to show; the serving one where it has news.")] = None,
 ) -> models.Series:
     """Return a key's stories over time, step by step, beside what is normal. The last 24 hours by default."""
+    step = step or BUCKET
     end = until or services.clock.now()
     begin = _floor(since or end - DAY, step)
     if end <= begin:
@@ -177,10 +181,10 @@ async def series(
 async def incidents(
     *,
     services: Given,
-    state: IncidentState | None = None,
-    kind: IncidentKind | None = None,
-    key: Word = None,
-    severity: Severity | None = None,
+    state: Annotated[IncidentState | None, Query(description="Where in its life it is.")] = None,
+    kind: Annotated[IncidentKind | None, Query(description="Bad news, or no news where some should be.")] = None,
+    key: KeyQuery = None,
+    severity: Annotated[Severity | None, Query(description="Just this severity.")] = None,
     since: Since = None,
     until: Until = None,
     limit: Limit = PAGE,
@@ -202,7 +206,7 @@ async def incidents(
 
 @reading.get("/incidents/{incident_id}", tags=["incidents"])
 async def incident(
-    services: Given, incident_id: Annotated[str, Path(pattern=r"^[^\x00]+$", max_length=64)]
+    services: Given, incident_id: Annotated[str, Path(pattern=SOME, max_length=64, description="The id.")]
 ) -> models.IncidentDetail:
     """Return one incident with its evidence, and how telling the targets of it went."""
     found = await services.reader.incident(IncidentId(incident_id))

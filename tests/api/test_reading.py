@@ -267,6 +267,7 @@ async def test_sources_show_their_books(desk: Desk) -> None:
         ("/api/v1/keys?state=angry", "state"),
         ("/api/v1/keys/all/series?step=7m", "step"),
         ("/api/v1/keys/all/series?step=0h", "step"),
+        ("/api/v1/keys/a%00b/series", "key"),
         ("/api/v1/keys/all/series?since=2020-01-01T00:00:00Z", "step"),
         ("/api/v1/keys/all/series?since=2027-01-01T00:00:00Z", "since"),
         ("/api/v1/incidents?severity=huge", "severity"),

@@ -7,12 +7,12 @@ from typing import Any
 
 import httpx2
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from monitor.api import models
+from monitor.api import bodies, models
 from monitor.errors import Busy, SourceError, StoreError
 from monitor.types import SourceId
 from tests.api.conftest import MAX_BODY, MODEL, Desk, hex_id
@@ -135,6 +135,19 @@ async def test_a_compressed_body_is_refused_plainly(desk: Desk) -> None:
     assert (await desk.client.post(PUSH, content=b"\x1f\x8b", headers=headers)).status_code == 415
 
 
+async def test_who_never_ends_a_body_is_let_go(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.05)
+    assert desk.server is not None
+    reader, writer = await asyncio.open_connection(str(desk.server.address.ip), desk.server.address.port)
+    writer.write(
+        b"POST /api/v1/articles HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        b"content-length: 100\r\n\r\n{"
+    )
+    assert (await reader.readline()).startswith(b"HTTP/1.1 408 ")
+    writer.close()
+    await writer.wait_closed()
+
+
 async def test_several_push_doors_are_told_apart_by_name(desk: Desk) -> None:
     desk.doors[SourceId("second")] = desk.submit
     assert (await push(desk, {"title": "A"}, source="second")).status_code == 200
@@ -172,6 +185,7 @@ async def test_a_company_that_is_not_in_the_text_is_named(desk: Desk) -> None:
     assert "Nobody" in answer.json()["error"]["message"]
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(),
