@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
@@ -275,7 +275,7 @@ async def _tell(decision: Decision, transaction: Transaction, desk: Desk, now: d
     telling = messages_for(folded, desk.routes, now=now, ttl=MESSAGE_LIFE)
     await transaction.save_incidents(telling.incidents)
     await transaction.post(telling.messages)
-    return folded
+    return replace(folded, incidents=telling.incidents)
 
 
 async def _account(batches: Sequence[Batch], settled: Sequence[Settled], transaction: Transaction) -> None:

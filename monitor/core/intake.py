@@ -23,6 +23,8 @@ _LONGEST_TITLE = 120  # characters of a title that is taken from the text
 _SENTENCE = re.compile(r".*?(?:[。!?！？]|[.](?=\s))")
 _BREAK = re.compile(r"[\s,;:，；：、]")
 _AFTER_TITLE = re.compile(r"(?:\s*[.。!?:;|…]+|\s[-–—]+)(?=\s|[^\x00-\x7f]|$)\s*")  # "Acme" stays in "Acme-owned"
+_BRAND = re.compile(r"(?:\s*[|_]|\s[-–—])\s*[^\W\d]+(?:[\s.&']+[^\W\d]+){0,3}$")
+_HEADLINE = 24  # characters that must be left of a title for its end to be taken for a publisher's name
 _CUT = ".… "  # how a shortened text ends
 _UNLINKABLE = re.compile(r"[\s\x00-\x1f\x7f\ud800-\udfff]")
 _LONGEST_PUBLISHER = 200  # characters
@@ -71,7 +73,7 @@ def read(item: RawItem, rules: IntakeRules) -> Article | DeadLetter:
         published=published,
         received=item.received,
         timeliness=timeliness(item, published, rules),
-        signature=sign(document),
+        signature=sign(f"{unbranded(title)}\n{text}"),
         digest=digest(title, text),
         raw=item.raw,
     )
@@ -94,6 +96,16 @@ def compose(title: str, text: str) -> tuple[str, str]:
         if after or not title[-1].isalnum():
             return title, text[after.end() if after else len(title) :].lstrip()
     return title, text
+
+
+def unbranded(title: str) -> str:
+    """Return the title without the name that many publishers hang on its end: `… - Daily Ledger`, `…_海湾财经`.
+
+    For the copy signature only. A headline that every publisher signs is one story; that two headlines which differ
+    in nothing but a last word after a dash become one is the lesser evil, and only where their companies agree.
+    """
+    brand = _BRAND.search(title)
+    return title[: brand.start()] if brand and brand.start() >= _HEADLINE else title
 
 
 def event_time(item: RawItem) -> datetime:

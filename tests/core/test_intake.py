@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.core.intake import IntakeRules, compose, read, registrable_domain, usable_link
+from monitor.core.intake import IntakeRules, compose, read, registrable_domain, unbranded, usable_link
 from monitor.core.text.normalise import clean
 from monitor.types import Article, DeadLetter, RawItem, SourceId, Timeliness
 from tests.core.strings import naughty, texts
@@ -239,3 +239,27 @@ def test_naughty_strings_hold(naughty: list[str]) -> None:
     for text in naughty:
         read(item(title=text, body=text, guid=text, link=text, publisher=text, language=text), RULES)
         read(item(title="", body=text, link=f"https://{text}"), RULES)
+
+
+@pytest.mark.parametrize(
+    ("title", "unbranded_title"),
+    [
+        ("Acme Bank under investigation for fraud - The Daily Ledger", "Acme Bank under investigation for fraud"),
+        ("Acme Bank under investigation for fraud | Ledger.example", "Acme Bank under investigation for fraud"),
+        (
+            "艾克米银行因涉嫌欺诈被监管部门立案调查并限制高管出境_海湾财经",
+            "艾克米银行因涉嫌欺诈被监管部门立案调查并限制高管出境",
+        ),
+        ("Shares fall in early trade on weak orders - down 5%", "Shares fall in early trade on weak orders - down 5%"),
+        ("Acme Bank - fraud probe", "Acme Bank - fraud probe"),
+        ("A long-running dispute over non-performing loans", "A long-running dispute over non-performing loans"),
+    ],
+)
+def test_a_publishers_name_at_the_end_of_a_title_is_not_part_of_the_story(title: str, unbranded_title: str) -> None:
+    assert unbranded(title) == unbranded_title
+
+
+def test_copies_signed_by_different_publishers_are_alike() -> None:
+    title = "Acme Bank under investigation for fraud after auditors refuse to sign its accounts"
+    signatures = {article(title=f"{title} - {name}").signature for name in ("Daily Ledger", "The Harbour Post", "Wire")}
+    assert len(signatures) == 1
