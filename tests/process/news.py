@@ -57,6 +57,11 @@ class Newsroom:
         with self._lock:
             self._items[feed].append((guid, title, text, published))
 
+    def titles(self, feed: str, guids: set[str]) -> list[str]:
+        """Return the titles of these items."""
+        with self._lock:
+            return [title for guid, title, _, _ in self._items[feed] if guid in guids]
+
     def document(self, feed: str) -> tuple[bytes, list[str], str]:
         with self._lock:
             items = list(self._items[feed])
