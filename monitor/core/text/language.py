@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier  # type: ignore[import-untyped]  # it carries no types
 
 UNDETERMINED = Language("und")
-_READ = 1000  # characters; more of a text says nothing new
+_READ = 500  # characters; more of a text says nothing new
 
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _KANA = re.compile("[\u3041-\u3096\u30a1-\u30fa]")
@@ -34,7 +34,7 @@ def detect_language(text: str) -> Language:
 
     Chinese, Japanese and Korean are told by their script, of which a character weighs as much as three Latin letters:
     "苹果发布iPhone 17 Pro" is Chinese. The rest is the model's to say, with a bias to English, since tickers, names and
-    clipped headlines look foreign to it. Only the first 1,000 characters are read.
+    clipped headlines look foreign to it. Only the first 500 characters are read.
     """
     text = text[:_READ]
     script = _by_script(text)
@@ -80,7 +80,7 @@ def _by_script(text: str) -> Language | None:
 
 @cache
 def _identifier() -> LanguageIdentifier:
-    """Load the model (1 to 2 s, 60 MB) at the first text that needs it."""
+    """Load the model (about a second, 100 MB) at the first text that needs it."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier  # noqa: PLC0415  heavy: `newsquake --help` must be quick
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE)

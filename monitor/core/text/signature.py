@@ -10,7 +10,7 @@ Layout. 128 minima as little-endian uint32, then the number of shingles as one u
 letter or digit has the empty signature, which has no bands and is like nothing.
 
 Banding. 16 bands of 5 minima are looked up in the store. A pair whose sets have Jaccard similarity s shares at least
-one with probability 1 - (1 - s^5)^16: 0.40 at 0.5, 0.74 at 0.6, 0.947 at 0.7, 0.998 at 0.8, and 0.04 at 0.3, so that
+one with probability 1 - (1 - s^5)^16: 0.40 at 0.5, 0.73 at 0.6, 0.947 at 0.7, 0.998 at 0.8, and 0.04 at 0.3, so that
 few strangers come along. The remaining minima sharpen the estimate: its standard error is sqrt(s (1 - s) / 128), 0.04
 at 0.7.
 
