@@ -14,6 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import structlog
 
+from monitor.core.intake import registrable_domain, usable_link
 from monitor.core.schedule import Heard, Rhythm, wait
 from monitor.errors import ConfigurationError
 from monitor.ports import Batch, Clock
@@ -66,12 +67,13 @@ class Bookmark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Poll:
-    """What one look at the feed brought; `items` are oldest first."""
+    """What one look at the feed brought; `items` are oldest first. `error` is that of a document nobody could read."""
 
     outcome: str
     bookmark: Bookmark
     items: tuple[RawItem | DeadLetter, ...] = ()
     fresh: timedelta | None = None
+    error: str | None = None
 
 
 class _Closed(Exception):
@@ -111,6 +113,8 @@ class FeedSource:
         self._rhythm = rhythm
         self._closed = asyncio.Event()
         self._moved: str | None = None
+        self.success: datetime | None = None  # when it was last read, as far as this process knows
+        self.error: str | None = None  # why the last poll failed, in one sentence; None where it did not
 
     @property
     def id(self) -> SourceId:
@@ -118,6 +122,7 @@ class FeedSource:
 
     async def batches(self, resume: Sequence[Position]) -> AsyncGenerator[Batch, None]:
         bookmark = Bookmark.read(resume[0].value, self._url) if resume else Bookmark(validators=NOTHING)
+        self.success = bookmark.success
         failures = 0
         try:
             while True:
@@ -126,13 +131,13 @@ class FeedSource:
                 except PollFailed as failure:
                     failures += 1
                     heard = Heard(failures=failures, asked=failure.asked, gone=failure.gone)
-                    self._count(failure.outcome)
-                    log.warning("a feed failed", source=self._source, error=str(failure), in_a_row=failures)
+                    self._note(failure.outcome, str(failure))
+                    log.warning("a feed failed", source=self._source, error=self.error, in_a_row=failures)
                 else:
                     failures = 0
                     heard = Heard(fresh=poll.fresh)
                     bookmark = poll.bookmark
-                    self._count(poll.outcome)
+                    self._note(poll.outcome, poll.error)
                     for batch in self._cut(poll):
                         yield batch
                 pause = wait(self._rhythm, heard, self._random.random())
@@ -165,6 +170,7 @@ class FeedSource:
                 bookmark=replace(bookmark, validators=fetched.validators),
                 items=(letter,),
                 fresh=fetched.fresh,
+                error=letter.error,
             )
         if not feed.format:
             raise PollFailed("not_a_feed", _no_feed(fetched))
@@ -193,7 +199,7 @@ class FeedSource:
             body=fields.get("body", ""),
             guid=fields.get("guid"),
             link=fields.get("link"),
-            publisher=fields.get("publisher"),
+            publisher=_publisher(fields.get("publisher")),
             published=None if published is None else datetime.fromisoformat(published).astimezone(UTC),
             language=fields.get("language"),
             gap=gap,
@@ -211,10 +217,12 @@ class FeedSource:
                 position=position if last else None,
             )
 
-    def _count(self, outcome: str) -> None:
+    def _note(self, outcome: str, error: str | None) -> None:
+        self.error = error
         self._telemetry.source_polls.labels(source=self._source, outcome=outcome).inc()
-        if outcome in ("ok", "not_modified"):
-            self._telemetry.source_success.labels(source=self._source).set(self._clock.now().timestamp())
+        if error is None:
+            self.success = self._clock.now()
+            self._telemetry.source_success.labels(source=self._source).set(self.success.timestamp())
 
     def _note_move(self, moved: str | None) -> None:
         if moved is not None and moved != self._moved:
@@ -234,6 +242,12 @@ class FeedSource:
             task.cancel()
             closing.cancel()
             await asyncio.gather(task, closing, return_exceptions=True)
+
+
+def _publisher(source: str | None) -> str | None:
+    """Name the publisher of an entry that was taken over: by its domain, as everywhere, where an address tells it."""
+    link = usable_link(source)
+    return registrable_domain(link) if link else source
 
 
 def _is_address(url: str) -> bool:

@@ -81,6 +81,11 @@ def _table(stream: BinaryIO) -> Iterator[Line]:
             continue
         if row is None:
             return
+        if any(len(line) > LONGEST for _, line in record):
+            yield Line(
+                number=record[-1][0], raw=_joined(record)[:KEPT], error=f"the row is longer than {LONGEST} bytes"
+            )
+            continue
         if header is None:
             header = row
         elif row:

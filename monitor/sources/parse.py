@@ -67,7 +67,7 @@ def _entry(entry: dict[str, Any], language: str, location: str) -> dict[str, str
         "title": _text(entry.get("title")),
         "link": _link(entry, location),
         "body": _body(entry),
-        "published": _moment(entry.get("published_parsed")) or _moment(entry.get("updated_parsed")),
+        "published": _moment(entry, "published") or _moment(entry, "updated"),
         "publisher": _publisher(entry.get("source")),
         "language": _text(dict(entry.get("title_detail") or {}).get("language")) or language,
     }
@@ -99,11 +99,15 @@ def _publisher(source: Any) -> str:
     return _text(plain.get("href")) or _text(plain.get("link")) or _text(plain.get("title"))
 
 
-def _moment(parsed: Any) -> str:
-    """Return feedparser's UTC time as ISO 8601; nothing where it is none that the calendar knows."""
+def _moment(entry: dict[str, Any], name: str) -> str:
+    """Return a time as ISO 8601; nothing where it is none that the calendar knows. A bare day becomes its end: its
+    midnight would make the day's news look old."""
     try:
-        return datetime.fromtimestamp(calendar.timegm(parsed), UTC).isoformat()
-    except (TypeError, ValueError, OverflowError, OSError):
+        seconds = calendar.timegm(entry[f"{name}_parsed"])
+        if ":" not in _text(entry.get(name)):
+            seconds += 24 * 3600 - 1
+        return datetime.fromtimestamp(seconds, UTC).isoformat()
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):
         return ""
 
 

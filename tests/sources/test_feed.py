@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -39,7 +37,7 @@ class Desk:
         self.clock = LeapingClock()
         self.telemetry = Telemetry()
         self.client = HttpClient(allow_private=["127.0.0.1"], timeout=5)
-        self.parsers = ParserPool(size=1, seconds=3)
+        self.parsers = ParserPool(size=1, seconds=60, memory=80 * 1024**2)
         self.sources: list[FeedSource] = []
 
     @asynccontextmanager
@@ -69,6 +67,9 @@ class Desk:
             "newsquake_source_polls_total", {"source": WIRE, "outcome": outcome}
         )
         return value or 0.0
+
+    def error(self) -> str | None:
+        return self.sources[-1].error
 
     async def close(self) -> None:
         await self.parsers.close()
@@ -122,6 +123,15 @@ async def test_items_without_a_time_keep_the_order_of_the_feed(desk: Desk) -> No
     desk.site.serve(Reply(body=f"<rss version='2.0'><channel>{items}</channel></rss>".encode()))
     async with desk.start() as batches:
         assert titles(await anext(batches)) == ["a", "b", "c"]
+
+
+async def test_an_entry_taken_over_from_another_feed_names_its_publisher(desk: Desk) -> None:
+    sources = ['<source url="https://feeds.bbc.co.uk/rss">BBC News</source>', "<source>The Wire</source>", ""]
+    items = "".join(f"<item><title>{n}</title>{source}</item>" for n, source in enumerate(sources))
+    desk.site.serve(Reply(body=f"<rss version='2.0'><channel>{items}</channel></rss>".encode()))
+    async with desk.start() as batches:
+        publishers = {item.title: item.publisher for item in raw(await anext(batches))}
+    assert publishers == {"0": "bbc.co.uk", "1": "The Wire", "2": None}
 
 
 async def test_an_unchanged_feed_is_asked_for_conditionally_and_brings_nothing(desk: Desk) -> None:
@@ -230,6 +240,7 @@ async def test_a_feed_that_fails_is_counted_and_read_again(desk: Desk, reply: Re
     desk.site.answer = answer
     async with desk.start() as batches, asyncio.timeout(60):
         batch = await anext(batches)
+        assert desk.error() is None
     assert desk.polls(outcome) == 1
     assert titles(batch) == ["a"]
     assert all(item.history for item in raw(batch))
@@ -264,35 +275,35 @@ async def test_a_feed_that_moved_is_followed_at_every_poll(desk: Desk) -> None:
     assert [seen.path for seen in desk.site.seen] == ["/rss", "/new", "/rss", "/new"]
 
 
+# More than the desk's parser has memory for.
+POISON = f"<rss version='2.0'><channel><item><title>{'x' * 10_000_000}</title></item></channel></rss>".encode()
+
+
 async def test_a_document_that_kills_the_parser_is_one_dead_letter_and_not_read_again(desk: Desk) -> None:
-    poison, cure = rss("a"), rss("b", "a")
-    desk.site.serve(Reply(body=rss("0")), Reply(body=poison), Reply(body=poison), Reply(body=cure))
+    cure = Reply(body=rss("b", "a"))
+    desk.site.serve(Reply(body=rss("0")), Reply(body=POISON), Reply(body=POISON), cure)
     async with desk.start() as batches:
         await anext(batches)
-        (parser,) = desk.parsers.pids
-        os.kill(parser, signal.SIGSTOP)
         batch = await anext(batches)
         (letter,) = batch.items
         assert isinstance(letter, DeadLetter)
-        assert letter.raw == poison
-        assert "busy for more than 3 s" in letter.error
+        assert letter.raw == POISON
+        assert "the document broke the parser" in letter.error
+        assert desk.error() == letter.error
+        assert desk.sources[-1].success == NOON
         assert (await anext(batches)).items == ()
         assert titles(await anext(batches)) == ["a", "b"]
+        assert desk.error() is None
     assert desk.polls("parser_failed") == 1
     # A restart after that commit does not read it again either, and still knows how long nothing was read.
-    desk.site.serve(Reply(body=poison), Reply(body=cure))
+    desk.site.serve(Reply(body=POISON), cure)
     async with desk.start(batch.position) as batches:
         assert (await anext(batches)).items == ()
         assert titles(await anext(batches)) == ["a", "b"]
 
 
 async def test_a_feed_whose_first_document_was_poison_begins_with_history(desk: Desk) -> None:
-    desk.site.serve(Reply(body=rss("0")))
-    async with desk.start(path="/warm") as batches:
-        await anext(batches)
-    (parser,) = desk.parsers.pids
-    os.kill(parser, signal.SIGSTOP)
-    desk.site.serve(Reply(body=rss("a")), Reply(304), Reply(body=rss("b")))
+    desk.site.serve(Reply(body=POISON), Reply(304), Reply(body=rss("b")))
     async with desk.start() as batches:
         assert isinstance((await anext(batches)).items[0], DeadLetter)
         assert (await anext(batches)).items == ()
@@ -323,7 +334,12 @@ async def test_closing_ends_a_feed_that_sleeps_and_one_that_waits_for_its_server
             await asyncio.Event().wait()
 
     desk.clock = EndlessNight()
-    silent = await asyncio.start_server(lambda *_: asyncio.sleep(60), "127.0.0.1", 0)
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(-1)  # until the other side hangs up
+        writer.close()
+
+    silent = await asyncio.start_server(listen, "127.0.0.1", 0)
     async with silent, asyncio.timeout(20):
         desk.site.serve(Reply(body=rss("a")))
         async with desk.start() as batches:

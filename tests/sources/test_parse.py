@@ -124,6 +124,14 @@ async def test_an_identity_does_not_hang_on_the_address_of_the_feed(pool: Parser
         assert feed.entries == ({"guid": "4711", "title": "x"},)
 
 
+async def test_a_bare_day_ends_and_a_time_stays(pool: ParserPool) -> None:
+    written = ["2024-05-17", "Fri, 17 May 2024", "2024-05-17T09:30:00Z", "2024-05-17 00:00:00"]
+    feed = await read(pool, rss("".join(f"<item><pubDate>{date}</pubDate></item>" for date in written)))
+    end, time = "2024-05-17T23:59:59+00:00", "2024-05-17T09:30:00+00:00"
+    midnight = "2024-05-17T00:00:00+00:00"
+    assert [entry.get("published") for entry in feed.entries] == [end, end, time, midnight]
+
+
 async def test_entries_without_anything_or_with_nonsense_are_read_all_the_same(pool: ParserPool) -> None:
     feed = await read(
         pool,
