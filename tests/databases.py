@@ -100,7 +100,7 @@ async def postgresql() -> AsyncIterator[str]:
 
 @cache
 def _empty_file() -> Path:
-    """Migrate once for all tests. The folder is left to the operating system: it outlives every test."""
+    """Return a SQLite file with nothing but the tables, migrated once; the operating system clears it away."""
     file = Path(mkdtemp(prefix="newsquake-")) / "empty.db"
     asyncio.run(upgrade(f"sqlite:///{file}"))
     return file

@@ -111,7 +111,8 @@ async def check_ours(url: str) -> None:
 
 
 def _look(connection: Connection) -> tuple[str | None, list[str]]:
-    return MigrationContext.configure(connection).get_current_revision(), inspect(connection).get_table_names()
+    tables = set(inspect(connection).get_table_names()) - {"alembic_version"}
+    return MigrationContext.configure(connection).get_current_revision(), sorted(tables)
 
 
 def _standing(found: str | None, tables: list[str], expected: str) -> Standing:
@@ -138,10 +139,11 @@ def _refuse_strange(state: SchemaState) -> None:
 
 
 def _scripts() -> ScriptDirectory:
-    return ScriptDirectory.from_config(_config())
+    return ScriptDirectory.from_config(alembic_config())
 
 
-def _config(connection: Connection | None = None) -> Config:
+def alembic_config(connection: Connection | None = None) -> Config:
+    """Return what alembic needs to know, for a connection whose transaction the caller ends."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
@@ -153,6 +155,6 @@ async def _migrate(place: URL) -> None:
     try:
         with plainly(name_of(place)):
             async with engine.begin() as connection:
-                await connection.run_sync(lambda plain: command.upgrade(_config(plain), "head"))
+                await connection.run_sync(lambda plain: command.upgrade(alembic_config(plain), "head"))
     finally:
         await engine.dispose()
