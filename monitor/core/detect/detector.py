@@ -1,0 +1,421 @@
+"""The detector: a pure function from what was told and what time it is to what the desk must know.
+
+    decide(rollups, state, now) -> Decision(state, signals, changed)
+
+With rollups it counts and may raise a surge; without, it lets time pass: hours are learned, surges end, silence turns
+into blindness. It is called for every batch of mentions and at each stored tick, and nowhere else, so the same calls
+give the same state; how the rollups of one moment are split over calls makes no difference.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import chain
+
+from monitor.core.detect.baseline import CAUTIOUS, SETTLED, Group, Level, Rate, fade, moments, newcomer, past_exposure
+from monitor.core.detect.budget import WINDOWS, cluster_rate, share_rate, silence_rate
+from monitor.core.detect.calendar import BUCKETS
+from monitor.core.detect.learning import SHARE_STORIES, blinded, learn_until, trim
+from monitor.core.detect.state import (
+    KEPT,
+    STATE_VERSION,
+    Draft,
+    Firing,
+    KeyState,
+    Pulse,
+    Rules,
+    State,
+    dump,
+    fresh,
+    load,
+)
+from monitor.core.detect.windows import EPOCH, Tally, added, bucket_of, moment_of, origins, tallies, tally, within
+from monitor.core.keys import group_of
+from monitor.types import BUCKET, Key, ModelId, Origin, Rollup, Signal, SignalKind, Timeliness
+
+__all__ = ["STATE_VERSION", "Decision", "Rules", "State", "decide", "dump", "fresh", "is_blind", "load"]
+
+GAP = 900  # seconds without a tick after which nobody was watching
+LOST = 7200  # seconds of that after which the hours in it teach nothing
+HISTORY_WEIGHT = 0.5  # a feed's old items may be cut short, so they count half
+CONCENTRATION = 50.0  # the share of negative stories sways from hour to hour as a beta of this many stories would
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The state to adopt once the transaction has committed, what to tell, and the checkpoint rows to write in it."""
+
+    state: State
+    signals: tuple[Signal, ...]
+    changed: frozenset[str]
+
+
+def decide(rollups: Sequence[Rollup], state: State, now: datetime) -> Decision:
+    """Count what is new, or, where nothing is, let time pass up to `now`.
+
+    `rollups` are the increments since the last call; `now` is the present in UTC: the transaction's moment or the
+    tick. Times never run backwards: a `now` before the last tick counts as that tick.
+    """
+    draft = Draft.of(state)
+    second = max((now - EPOCH) // timedelta(seconds=1), draft.pulse.now)
+    present = EPOCH + timedelta(seconds=second) if second == draft.pulse.now else now
+    if draft.pulse.now < 0:
+        hour = second // 3600
+        draft.set_pulse(replace(draft.pulse, now=second, hour=hour, unlearned=(0, hour), awake=bucket_of(now)))
+    if rollups:
+        signals = tuple(chain.from_iterable(_count(draft, rollup, present) for rollup in rollups))
+    else:
+        signals = tuple(_pass_time(draft, second, present))
+    return Decision(draft.frozen(), signals, frozenset(draft.changed))
+
+
+def is_blind(state: State, key: Key) -> bool:
+    """Tell whether a key sees nothing: it is a silent source, or such sources brought at least half of its stories."""
+    record = state.keys.get(key)
+    return record is not None and blinded(state.keys, record)
+
+
+# --- time passes ---
+
+
+def _pass_time(draft: Draft, second: int, now: datetime) -> list[Signal]:
+    pulse, bucket = draft.pulse, bucket_of(now)
+    if second - pulse.now > GAP:
+        _wake(draft, second, bucket)
+    draft.set_pulse(replace(draft.pulse, now=second))
+    learn_until(draft, bucket)
+    if draft.pulse.hour != pulse.hour:
+        trim(draft)
+    signals = [signal for key in sorted(draft.sources) if (signal := _silence(draft, key, now)) is not None]
+    return signals + [signal for key in sorted(draft.firing) if (signal := _relax(draft, key, now)) is not None]
+
+
+def _wake(draft: Draft, second: int, bucket: int) -> None:
+    """Begin again after a gap: its silence is ours, not the sources', and hours nobody watched teach nothing."""
+    pulse: Pulse = replace(draft.pulse, awake=bucket)
+    hour = second // 3600
+    if second - pulse.now > LOST and hour > pulse.hour:
+        for name, group in list(draft.groups.items()):
+            draft.set_group(name, replace(group, exposure=group.exposure * fade(hour - pulse.hour)))
+        pulse = replace(pulse, unlearned=(pulse.hour, hour), hour=hour)
+    draft.set_pulse(pulse)
+    for key in sorted(draft.firing):
+        record = draft.keys[key]
+        if record.firing is not None:
+            draft.set_key(key, replace(record, firing=replace(record.firing, calm=None)))
+
+
+def _silence(draft: Draft, key: Key, now: datetime) -> Signal | None:
+    """Raise blind where a source has been silent for too long."""
+    record, group, bucket = draft.keys[key], draft.groups[group_of(key)], bucket_of(now)
+    if record.blind or group.watched < CAUTIOUS:
+        return None
+    start = max(record.heard, draft.pulse.awake)
+    rate = record.level.stream(group, draft.pulse.hour)
+    mean = rate.mean * group.season.span(start, bucket)
+    hours = max(1.0, (bucket - start) / BUCKETS)
+    window = 1 if hours < 6.0 else 2
+    doubt = 1.0 / rate.certainty + group.season.doubt(bucket) / hours
+    excess = group.stream.factors[window] - 1.0 + mean * doubt
+    chance = silence_rate(mean, excess, rate.mean * group.season.factor(start))
+    if chance > draft.pulse.blind:
+        return None
+    draft.set_key(key, replace(record, blind=True))
+    blind = _sight(draft, key, record, now)
+    return replace(blind, kind=SignalKind.BLIND, expected=mean, chance=chance)
+
+
+def _sight(draft: Draft, key: Key, record: KeyState, now: datetime) -> Signal:
+    """Return the signal that a source is heard again, after the silence that its window tells of."""
+    return Signal(
+        key=key,
+        kind=SignalKind.SEEING,
+        at=now,
+        window=max(now - moment_of(record.heard), BUCKET),
+        observed=0.0,
+        expected=0.0,
+        chance=0.0,
+        stories=0,
+        negative=0,
+        publishers=0,
+        model=draft.pulse.model or ModelId(""),
+    )
+
+
+def _relax(draft: Draft, key: Key, now: datetime) -> Signal | None:
+    """End a surge whose window has been back to normal for long enough; never where its key is blind."""
+    record, bucket, pulse = draft.keys[key], bucket_of(now), draft.pulse
+    firing = record.firing
+    if firing is None or pulse.model is None:
+        return None
+    length = WINDOWS[firing.window]
+    total = tally(draft.tracks.get(key, ()), pulse.model, max(bucket - length, record.told) + 1, bucket)
+    kind = SignalKind.SHARE if firing.share else SignalKind.SURGE
+    found = _judge(_normal(draft, key), Window(firing.window, bucket, total), kind)
+    level = pulse.share if firing.share else pulse.surge
+    young = pulse.changed >= 0 and bucket - pulse.changed < length  # the new model has not filled the window yet
+    if found.chance <= level * draft.rules.release or young or blinded(draft.keys, record):
+        draft.set_key(key, replace(record, firing=replace(firing, calm=None)))
+        return None
+    since = bucket if firing.calm is None else firing.calm
+    if bucket - since < draft.rules.hold:
+        draft.set_key(key, replace(record, firing=replace(firing, calm=since)))
+        return None
+    draft.set_key(key, replace(record, firing=None, told=bucket))
+    return _signal(draft, key, replace(found, kind=SignalKind.CALM), now, late=False)
+
+
+# --- stories come ---
+
+
+def _count(draft: Draft, rollup: Rollup, now: datetime) -> list[Signal]:
+    key, bucket, present = rollup.key, bucket_of(rollup.bucket), bucket_of(now)
+    name = group_of(key)
+    if name not in draft.groups:
+        draft.set_group(name, Group())
+    if key not in draft.keys:
+        level = newcomer(draft.groups[name], draft.pulse.hour)
+        draft.set_key(key, KeyState(since=max(bucket, draft.pulse.hour * BUCKETS), level=level, heard=present))
+    _note_publishers(draft, rollup.origins)
+    signals = _hear(draft, key, now) if key in draft.sources else []
+    if rollup.timeliness is Timeliness.HISTORY:
+        _recall(draft, rollup, bucket)
+        return signals
+    if rollup.timeliness is Timeliness.LIVE and rollup.model != draft.pulse.model:
+        _serve(draft, rollup.model, present)
+    _learn_straggler(draft, rollup, bucket)
+    if bucket >= draft.pulse.hour * BUCKETS - KEPT:
+        draft.tracks[key] = added(draft.tracks.get(key, ()), rollup)
+        if rollup.negative and rollup.model == draft.pulse.model and draft.groups[name].watched >= CAUTIOUS:
+            signals += _test(draft, rollup, bucket, now)
+    return signals
+
+
+def _note_publishers(draft: Draft, brought: Sequence[Origin]) -> None:
+    """Remember whether more than one publisher exists at all: else their number is no evidence."""
+    pulse = draft.pulse
+    if pulse.publishers >= 2 or not brought:
+        return
+    seen = {origin.publisher for origin in brought} | ({pulse.publisher} if pulse.publisher is not None else set())
+    several = len(seen) > 1
+    draft.set_pulse(replace(pulse, publisher=None if several else next(iter(seen)), publishers=min(2, len(seen))))
+
+
+def _hear(draft: Draft, key: Key, now: datetime) -> list[Signal]:
+    record, present = draft.keys[key], bucket_of(now)
+    draft.set_key(key, replace(record, heard=max(record.heard, present), blind=False))
+    return [_sight(draft, key, record, now)] if record.blind else []
+
+
+def _recall(draft: Draft, rollup: Rollup, bucket: int) -> None:
+    """Learn from history: its stories, and the time since it began."""
+    record, hour = draft.keys[rollup.key], draft.pulse.hour
+    level = record.level.aged(hour)
+    part = HISTORY_WEIGHT * fade(max(0, hour - bucket // BUCKETS))
+    exposure = HISTORY_WEIGHT * past_exposure(bucket, record.since, hour)
+    level = replace(
+        level,
+        weight=level.weight + part * rollup.weight,
+        stories=level.stories + part * rollup.stories,
+        debt=level.debt - exposure,
+    )
+    fed = tuple((source, amount * fade(hour - record.level.at)) for source, amount in record.fed)
+    draft.set_key(rollup.key, replace(record, since=min(record.since, bucket), level=level, fed=fed))
+
+
+def _learn_straggler(draft: Draft, rollup: Rollup, bucket: int) -> None:
+    """Learn a story of an hour that is learned already, unless nobody watched that hour."""
+    hour, (lost, found) = bucket // BUCKETS, draft.pulse.unlearned
+    if hour >= draft.pulse.hour or lost <= hour < found:
+        return
+    record = draft.keys[rollup.key]
+    part = fade(draft.pulse.hour - hour)
+    level = record.level.aged(draft.pulse.hour)
+    level = replace(level, weight=level.weight + part * rollup.weight, stories=level.stories + part * rollup.stories)
+    fed = tuple((source, amount * fade(draft.pulse.hour - record.level.at)) for source, amount in record.fed)
+    draft.set_key(rollup.key, replace(record, level=level, fed=fed))
+
+
+def _serve(draft: Draft, model: ModelId, present: int) -> None:
+    """Change over to another model: what the old one showed is doubted, and soon replaced."""
+    former = draft.pulse.model
+    draft.set_pulse(replace(draft.pulse, model=model, changed=-1 if former is None else present))
+    if former is None:
+        return
+    for name, group in list(draft.groups.items()):
+        draft.set_group(name, replace(group, settled=0))
+    for key, record in list(draft.keys.items()):
+        group = draft.groups[group_of(key)]
+        level = record.level.aged(draft.pulse.hour)
+        exposure = group.exposure - level.debt
+        part = min(1.0, SETTLED / exposure) if exposure > 0 else 1.0
+        fed = tuple((source, amount * fade(draft.pulse.hour - record.level.at)) for source, amount in record.fed)
+        draft.set_key(key, replace(record, level=level.kept(group, part), fed=fed))
+
+
+# --- what a window means ---
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One window of one key: which length, its last bucket, what it holds."""
+
+    index: int
+    last: int
+    total: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One window, judged by count or by share."""
+
+    kind: SignalKind
+    window: Window
+    expected: float
+    chance: float
+    publishers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Normal:
+    """What is normal for one key at this hour."""
+
+    group: Group
+    level: Level
+    rate: Rate
+    hour: int
+
+
+def _normal(draft: Draft, key: Key) -> Normal:
+    group, level = draft.groups[group_of(key)], draft.keys[key].level
+    return Normal(group, level, level.surge(group, draft.pulse.hour), draft.pulse.hour)
+
+
+def _test(draft: Draft, rollup: Rollup, bucket: int, now: datetime) -> list[Signal]:
+    """Judge every window that holds the new stories, and tell what alarms or has become much less likely."""
+    key = rollup.key
+    record, track = draft.keys[key], draft.tracks[key]
+    if bucket <= record.told:
+        return []
+    normal = _normal(draft, key)
+    latest = min(bucket_of(now), bucket + WINDOWS[-1] - 1)
+    ends = [cell.bucket for cell in within(track, rollup.model, bucket, latest) if cell.negative]
+    alarms: list[Finding] = []
+    for last in ends:
+        totals = tallies(track, rollup.model, last, record.told + 1, WINDOWS)
+        for index, total in enumerate(totals):
+            if last < bucket + WINDOWS[index] and total.negative >= draft.rules.stories:
+                alarms += _alarms(draft, key, normal, Window(index, last, total))
+    if not alarms:
+        return []
+    best = min(alarms, key=lambda finding: finding.chance)
+    firing = record.firing
+    share = best.kind is SignalKind.SHARE
+    if firing is None:
+        after = Firing(bucket_of(now), best.window.index, best.chance, best.window.total.negative, share)
+    else:
+        worse = best.chance < firing.chance
+        after = replace(
+            firing,
+            window=best.window.index if worse else firing.window,
+            share=share if worse else firing.share,
+            chance=min(best.chance, firing.chance),
+            stories=max(best.window.total.negative, firing.stories),
+            calm=None,
+        )
+    draft.set_key(key, replace(record, firing=after))
+    if firing is not None and _step(after, draft.rules) == _step(firing, draft.rules):
+        return []
+    return [_signal(draft, key, best, now, late=rollup.timeliness is Timeliness.LATE)]
+
+
+def _step(firing: Firing, rules: Rules) -> tuple[int, int]:
+    """How far a surge has grown: thousandfold steps in chance, as far as that matters, and doublings of its stories."""
+    return math.floor(-math.log10(max(firing.chance, 1e-12)) / 3.0), int(
+        math.log2(max(1.0, firing.stories / rules.stories))
+    )
+
+
+def _alarms(draft: Draft, key: Key, normal: Normal, window: Window) -> list[Finding]:
+    """Return what alarms in this window: its count, its share, both or neither."""
+    pulse, rules = draft.pulse, draft.rules
+    levels = {SignalKind.SURGE: pulse.surge}
+    if window.total.stories >= SHARE_STORIES:
+        levels[SignalKind.SHARE] = pulse.share
+    found = [kind for kind, level in levels.items() if _judge(normal, window, kind).chance <= level]
+    if not found or pulse.model is None:
+        return []
+    first = max(window.last - WINDOWS[window.index] + 1, draft.keys[key].told + 1)
+    brought = origins(draft.tracks[key], pulse.model, first, window.last)
+    counted = _vouched(draft, key, brought, window.total.negative)
+    if counted < rules.stories:
+        return []
+    weight = window.total.weight * counted / window.total.negative
+    sound = replace(window, total=replace(window.total, negative=counted, weight=weight))
+    findings = [_judge(normal, sound, kind) for kind in found]
+    publishers = len({origin.publisher for origin in brought})
+    return [
+        replace(finding, window=window, publishers=publishers)
+        for finding in findings
+        if finding.chance <= levels[finding.kind]
+    ]
+
+
+def _vouched(draft: Draft, key: Key, brought: Sequence[Origin], negative: int) -> int:
+    """Return how many of the negative stories count, by who stands behind them.
+
+    None where too few independent publishers do; else the loudest publisher counts for at most twice what the others
+    bring, so that a chance story by a second one does not open the gate. A trusted publisher, or one that comes
+    through a trusted source, is believed alone. Where publishers cannot be known (bare counts, the key of one source,
+    only one publisher anywhere) all count.
+    """
+    rules = draft.rules
+    if not brought or key in draft.sources or draft.pulse.publishers < 2 or rules.publishers < 2:
+        return negative
+    if any(
+        origin.publisher in rules.trusted_publishers or origin.source in rules.trusted_sources for origin in brought
+    ):
+        return negative
+    voices: dict[str, int] = {}
+    for origin in brought:
+        voices[origin.publisher] = voices.get(origin.publisher, 0) + origin.negative
+    if len(voices) < rules.publishers:
+        return 0
+    loudest = max(voices.values())
+    return negative - max(0, loudest - 2 * (sum(voices.values()) - loudest))
+
+
+def _judge(normal: Normal, window: Window, kind: SignalKind) -> Finding:
+    """Return how unlikely a window is, by its count or by its share of negative stories."""
+    group, rate, total = normal.group, normal.rate, window.total
+    count = float(round(total.weight / group.unit))
+    pace = rate.mean * group.season.factor(window.last) / group.unit
+    if kind is SignalKind.SHARE:
+        share, evidence = normal.level.share(group, normal.hour)
+        share = min(max(share / group.unit, 1e-6), 1.0 - 1e-6)
+        certainty = 1.0 / (1.0 / evidence + group.doubt + 1.0 / CONCENTRATION)
+        chance = share_rate(min(count, float(total.stories)), total.stories, share, certainty, pace)
+        return Finding(kind, window, total.stories * share * group.unit, chance)
+    end = window.last + 1
+    mean, excess = moments(group, window.index, end - WINDOWS[window.index], end, rate)
+    return Finding(kind, window, mean * group.unit, cluster_rate(count, mean, excess, pace))
+
+
+def _signal(draft: Draft, key: Key, finding: Finding, now: datetime, *, late: bool) -> Signal:
+    return Signal(
+        key=key,
+        kind=finding.kind,
+        at=min(now, moment_of(finding.window.last + 1)),
+        window=WINDOWS[finding.window.index] * BUCKET,
+        observed=finding.window.total.weight,
+        expected=finding.expected,
+        chance=min(finding.chance, float(BUCKETS)),  # "all the time" is once a bucket
+        stories=finding.window.total.stories,
+        negative=finding.window.total.negative,
+        publishers=finding.publishers,
+        model=draft.pulse.model or ModelId(""),
+        late=late,
+    )
