@@ -80,7 +80,7 @@ async def test_signals_stay_with_the_daemon(archive: Archive) -> None:
     server = server_of(Desk(archive))
     server.bind()
     serving = asyncio.create_task(server.serve())
-    async with httpx2.AsyncClient(base_url=f"http://{server.address}") as client:
+    async with httpx2.AsyncClient(base_url=f"http://{server.address}", verify=False) as client:
         await client.get("/healthz")
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
     await server.stop(5)
@@ -93,7 +93,7 @@ async def test_stopping_lets_requests_under_way_end(archive: Archive) -> None:
     server = server_of(desk)
     server.bind()
     serving = asyncio.create_task(server.serve())
-    async with httpx2.AsyncClient(base_url=f"http://{server.address}") as client:
+    async with httpx2.AsyncClient(base_url=f"http://{server.address}", verify=False) as client:
         under_way = asyncio.create_task(client.post("/api/v1/articles", json={"articles": [{"title": "A"}]}))
         await client.get("/healthz")
         stopping = asyncio.create_task(server.stop(30))
@@ -110,7 +110,7 @@ async def test_stopping_waits_no_longer_than_its_grace(archive: Archive) -> None
     server = server_of(desk)
     server.bind()
     serving = asyncio.create_task(server.serve())
-    async with httpx2.AsyncClient(base_url=f"http://{server.address}") as client:
+    async with httpx2.AsyncClient(base_url=f"http://{server.address}", verify=False) as client:
         stuck = asyncio.create_task(client.post("/api/v1/articles", json={"articles": [{"title": "A"}]}))
         await client.get("/healthz")
         async with asyncio.timeout(20):
@@ -136,7 +136,7 @@ async def test_a_cancelled_server_lets_go_of_its_port(archive: Archive) -> None:
     server.bind()
     serving = asyncio.create_task(server.serve())
     address = server.address
-    async with httpx2.AsyncClient(base_url=f"http://{address}") as client:
+    async with httpx2.AsyncClient(base_url=f"http://{address}", verify=False) as client:
         await client.get("/healthz")
     serving.cancel()
     with pytest.raises(asyncio.CancelledError):
