@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from random import Random
 from typing import Any, Self, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -226,7 +226,7 @@ class FeedSource:
 
     def _note_move(self, moved: str | None) -> None:
         if moved is not None and moved != self._moved:
-            log.warning("a feed has moved for good; change its url", source=self._source, url=_without_secrets(moved))
+            log.warning("a feed has moved for good; change its url", source=self._source, url=moved)
         self._moved = moved
 
     async def _until_closed(self, work: Coroutine[Any, Any, T]) -> T:
@@ -261,11 +261,6 @@ def _is_address(url: str) -> bool:
 def _fingerprint(url: str) -> str:
     """Tell one address from another without keeping it: it may hold a secret."""
     return sha256(url.encode()).hexdigest()[:16]
-
-
-def _without_secrets(url: str) -> str:
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _no_feed(document: Document) -> str:

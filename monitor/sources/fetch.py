@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from aiolimiter import AsyncLimiter
 
@@ -33,7 +33,10 @@ class Validators:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """A document as it came. `moved` is its new address where the server says it has moved for good."""
+    """A document as it came, from `location`; `moved` is that again where the server says it has moved for good.
+
+    Neither holds a name, a password or a query, which may be secret: links are resolved against it, and are shown.
+    """
 
     body: bytes
     content_type: str | None
@@ -99,8 +102,8 @@ class Fetcher:
         return Document(
             body=answer.body,
             content_type=answer.headers.get("content-type"),
-            location=answer.url,
-            moved=answer.moved,
+            location=_public(answer.url),
+            moved=answer.moved and _public(answer.moved),
             validators=validators,
             fresh=fresh,
         )
@@ -113,6 +116,11 @@ class Fetcher:
         lock, limiter = self._gates[host]
         async with lock, limiter:
             yield
+
+
+def _public(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _refused(status: int, header: str | None, now: datetime) -> PollFailed:

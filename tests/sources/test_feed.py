@@ -215,6 +215,17 @@ async def test_a_position_keeps_no_secret_of_the_address(desk: Desk) -> None:
     assert "T0KEN" not in json.dumps(dict(position.value))
 
 
+async def test_a_link_holds_no_secret_of_the_address(desk: Desk) -> None:
+    items = "".join(f"<item><title>x</title><link>{link}</link></item>" for link in ("/a", "#b", "?c"))
+    desk.site.serve(Reply(body=f"<rss version='2.0'><channel>{items}</channel></rss>".encode()))
+    desk.site.url = desk.site.url.replace("http://", "http://me:T0KEN@")
+    async with desk.start(path="/rss?token=T0KEN") as batches:
+        batch = await anext(batches)
+    assert desk.site.seen[0].headers["authorization"].startswith("Basic ")
+    host = desk.site.url.partition("@")[2]
+    assert [item.link for item in raw(batch)] == [f"http://{host}/rss?c", f"http://{host}/rss#b", f"http://{host}/a"]
+
+
 @pytest.mark.parametrize(
     ("reply", "outcome"),
     [
