@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import exists, func, literal, select, tuple_
 from sqlalchemy.engine import URL
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from monitor.errors import OwnershipLost
 from monitor.ports import Clock, Ledger, Mark, Owner, Pending
@@ -56,50 +56,44 @@ class SqlStore:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqlTransaction]:
-        async with self._writing:
-            with failing_plainly(self.name):
-                async with self._writer.begin() as connection:
-                    transaction = SqlTransaction(connection, self._sql, self._next_stamp())
-                    if self._owned:
-                        rows = await connection.execute(self._sql.epochs)
-                        self._check({row.partition: row.epoch for row in rows})
-                    yield transaction
+        async with self._begun() as connection:
+            if self._owned:
+                self._check({row.partition: row.epoch for row in await connection.execute(self._sql.epochs)})
+            yield SqlTransaction(connection, self._sql, self._next_stamp())
 
     async def own(self, partition: str) -> Owner:
         with plainly(self.name):
             await self._lock.take(partition)
         row = {"partition": partition, "holder": whoami(), "taken": self._clock.now()}
-        async with self._writing:
-            with failing_plainly(self.name):
-                async with self._writer.begin() as connection:
-                    epoch = (await connection.execute(self._sql.own, row)).scalar_one()
+        async with self._begun() as connection:
+            epoch = (await connection.execute(self._sql.own, row)).scalar_one()
         self._owned[partition] = epoch
         return Owner(partition=partition, epoch=epoch)
 
     async def known(self, ids: Collection[ArticleId]) -> Mapping[ArticleId, str]:
-        async with self.reader.connect() as connection:
+        async with self._connected(self.reader) as connection:
             return await known(connection, self._sql, ids)
 
     async def positions(self, source: SourceId) -> Sequence[Position]:
         table = schema.positions
         asked = select(table).where(table.c.source == source).order_by(table.c.partition)
-        async with self.reader.connect() as connection:
+        async with self._connected(self.reader) as connection:
             rows = await connection.execute(asked)
             return [Position(source=source, partition=row.partition, value=row.value) for row in rows]
 
     async def ledgers(self) -> Mapping[SourceId, Ledger]:
-        async with self.reader.connect() as connection:
+        async with self._connected(self.reader) as connection:
             rows = await connection.execute(select(schema.ledger))
             return {SourceId(row["source"]): ledger_of(row) for row in rows.mappings()}
 
     async def load_state(self) -> tuple[Mapping[str, Json], int | None]:
         table = schema.detector_state
-        async with self.reader.connect() as connection:
+        async with self._connected(self.reader) as connection:
             rows = (await connection.execute(select(table).order_by(table.c.name))).all()
         return {row.name: row.value for row in rows}, rows[0].version if rows else None
 
     async def last_tick(self) -> datetime | None:
-        async with self.reader.connect() as connection:
+        async with self._connected(self.reader) as connection:
             newest: datetime | None = await connection.scalar(select(func.max(schema.ticks.c.at)))
         return newest
 
@@ -115,7 +109,7 @@ class SqlStore:
             .where(parts.c.bucket >= since, parts.c.bucket < until)
             .order_by(parts.c.publisher, parts.c.source)
         )
-        async with self.reader.connect() as connection:
+        async with self._connected(self.reader) as connection:
             rows = (await connection.execute(asked)).all()
             return rollups_of(rows, await connection.execute(origins))
 
@@ -133,7 +127,7 @@ class SqlStore:
             .order_by(rows.c.created, rows.c.key)
             .limit(limit)
         )
-        async with self.reader.connect() as connection:
+        async with self._connected(self.reader) as connection:
             return [pending_of(row) for row in await connection.execute(asked)]
 
     async def outdated(self, before: datetime, after: Mark, limit: int) -> Sequence[Mark]:
@@ -146,7 +140,7 @@ class SqlStore:
             .order_by(table.c.received, table.c.id)
             .limit(limit)
         )
-        async with self.reader.connect() as connection:
+        async with self._connected(self.reader) as connection:
             return [(row.received, row.id) for row in await connection.execute(asked)]
 
     async def close(self) -> None:
@@ -154,6 +148,21 @@ class SqlStore:
             await self._lock.release()
             await self.reader.dispose()
             await self._writer.dispose()
+
+    @asynccontextmanager
+    async def _connected(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+        with plainly(self.name):
+            connection = await engine.connect()
+        try:
+            with failing_plainly(self.name):
+                yield connection
+        finally:
+            await connection.close()
+
+    @asynccontextmanager
+    async def _begun(self) -> AsyncIterator[AsyncConnection]:
+        async with self._writing, self._connected(self._writer) as connection, connection.begin():
+            yield connection
 
     def _next_stamp(self) -> datetime:
         """Return the present, or a moment after the last one where the clock stood still: no two are the same."""

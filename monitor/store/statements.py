@@ -17,8 +17,10 @@ from typing import Any, NewType, TypeAlias
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    ColumnElement,
     Delete,
     Dialect,
+    FromClause,
     Insert,
     Select,
     String,
@@ -169,38 +171,32 @@ class Statements:
         return self._bulk(self._adding(schema.rollup_origins, SUMS[:2]), (*ROLLUP, *ORIGIN, *SUMS[:2]))
 
     @cached_property
-    def evidence(self) -> Select[str, str, str | None, str, str, datetime, float, int, int]:
-        told, articles = schema.judgements, schema.articles
-        more = schema.judgements.alias("more")
-        same = (more.c.story == told.c.story) & (more.c.key == told.c.key) & (more.c.model == told.c.model)
-        others = same & ~more.c.leads
-        copies = select(1 + func.count()).where(others).scalar_subquery()
-        elsewhere = others & (more.c.publisher != told.c.publisher)
-        publishers = select(1 + func.count(distinct(more.c.publisher))).where(elsewhere).scalar_subquery()
-        return (
-            select(
-                told.c.story,
-                articles.c.title,
-                articles.c.link,
-                articles.c.publisher,
-                articles.c.language,
-                told.c.published,
-                told.c.negative,
-                copies.label("copies"),
-                publishers.label("publishers"),
-            )
-            .join_from(told, articles, articles.c.id == told.c.article)
+    def evidence(self) -> Select[*tuple[Any, ...]]:
+        judgements, articles = schema.judgements, schema.articles
+        stories = (  # few, so that only theirs are the members that are counted
+            select(judgements, articles.c.title, articles.c.link, articles.c.language)
+            .join_from(judgements, articles, articles.c.id == judgements.c.article)
             .where(
-                told.c.key == bindparam("key"),
-                told.c.model == bindparam("model"),
-                told.c.published > bindparam("since"),
-                told.c.published <= bindparam("until"),
-                told.c.leads,
-                told.c.negative >= NEGATIVE,
+                judgements.c.key == bindparam("key"),
+                judgements.c.model == bindparam("model"),
+                judgements.c.published > bindparam("since"),
+                judgements.c.published <= bindparam("until"),
+                judgements.c.leads,
+                judgements.c.negative >= NEGATIVE,
                 articles.c.timeliness != Timeliness.HISTORY.value,
             )
-            .order_by(told.c.negative.desc(), told.c.published, told.c.article)
+            .order_by(*_most_negative(judgements))
             .limit(bindparam("limit"))
+            .subquery("stories")
+        )
+        more = judgements.alias("more")
+        same = (more.c.story == stories.c.story) & (more.c.key == stories.c.key) & (more.c.model == stories.c.model)
+        others = same & ~more.c.leads
+        copies = select(1 + func.count()).where(others).scalar_subquery()
+        elsewhere = others & (more.c.publisher != stories.c.publisher)
+        publishers = select(1 + func.count(distinct(more.c.publisher))).where(elsewhere).scalar_subquery()
+        return select(stories, copies.label("copies"), publishers.label("publishers")).order_by(
+            *_most_negative(stories)
         )
 
     @cached_property
@@ -283,3 +279,7 @@ class Statements:
         return new.on_conflict_do_update(
             index_elements=list(table.primary_key.columns), set_={name: new.excluded[name] for name in rest}
         )
+
+
+def _most_negative(stories: FromClause) -> tuple[ColumnElement[Any], ...]:
+    return stories.c.negative.desc(), stories.c.published, stories.c.article

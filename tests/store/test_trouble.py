@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
 from monitor.errors import ConfigurationError, NewsquakeError, StoreError
+from monitor.store import engine
 from monitor.store.lock import FileLock
 from monitor.store.operations import upgrade
 from monitor.store.repository import SqlStore
@@ -34,6 +37,7 @@ FORK_AND_DIE = """
 import asyncio, os, sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from monitor.store import engine
 from monitor.store.lock import FileLock
 asyncio.run(FileLock(Path(sys.argv[1])).take("all"))
 if os.fork() == 0:
@@ -107,6 +111,61 @@ async def test_reading_does_not_wait_for_the_writer_and_cannot_write(store: SqlS
             with pytest.raises(Exception, match="readonly"):
                 await connection.exec_driver_sql("DELETE FROM ticks")
         assert await store.last_tick() is None
+
+
+async def test_a_full_disk_is_told_and_the_store_goes_on_when_there_is_room(store: SqlStore) -> None:
+    async def limit(pages: int) -> None:
+        async with store.transaction() as tx:
+            await tx._connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+    many = [article(f"a{n}", text="long " * 2000) for n in range(100)]
+    await limit(60)
+    with pytest.raises(StoreError, match=r"newsquake\.db: the disk is full"):
+        async with store.transaction() as tx:
+            await tx.add_articles(many, [[1] for _ in many])
+    assert await store.known([one.id for one in many]) == {}
+    await limit(10_000)
+    async with store.transaction() as tx:
+        await tx.add_articles(many, [[1] for _ in many])
+    assert len(await store.known([one.id for one in many])) == 100
+
+
+async def test_a_database_that_another_program_keeps_locked_is_told(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "BUSY_SECONDS", 0.05)
+    await upgrade(f"sqlite:///{file}")
+    store = await SqlStore.open(f"sqlite:///{file}", FakeClock())
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="another program has kept the database locked"):
+            async with store.transaction() as tx:
+                await tx.tick(T0)
+        assert await store.last_tick() is None
+    async with store.transaction() as tx:
+        await tx.tick(T0)
+    assert await store.last_tick() == T0
+    await store.close()
+
+
+async def test_a_cancelled_transaction_leaves_nothing_and_the_store_goes_on(store: SqlStore) -> None:
+    begun = asyncio.Event()
+
+    async def write() -> None:
+        async with store.transaction() as tx:
+            await tx.tick(T0)
+            begun.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(write())
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await store.last_tick() is None
+    async with store.transaction() as tx:
+        await tx.tick(T0)
+    assert await store.last_tick() == T0
 
 
 async def test_of_a_template_that_thousands_share_only_the_newest_are_looked_at(store: SqlStore) -> None:
