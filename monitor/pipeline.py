@@ -301,6 +301,9 @@ async def _account(batches: Sequence[Batch], settled: Sequence[Settled], transac
         await transaction.advance(position)
 
 
+OUTCOMES: dict[type, str] = {DeadLetter: "dead", Known: "known", tuple: "read", Judged: "judged"}
+
+
 class Pipeline:
     """The three steps in one process, one unit in each at a time."""
 
@@ -369,6 +372,7 @@ class Pipeline:
             self._telemetry.queue_items.labels("score").set(self._bus.waiting())
             with self._telemetry.stage_seconds.labels("collect").time():
                 collected = await self._insist(partial(collect_step, batches, desk=self.desk, store=self._store))
+            self._count("collect", collected.entries)
             await self._collected.put(collected)
 
     async def score(self) -> None:
@@ -377,6 +381,7 @@ class Pipeline:
             collected = await self._collected.get()
             with self._telemetry.stage_seconds.labels("score").time():
                 scored = await score_step(collected, scorer=self._scorer)
+            self._count("score", scored.entries)
             await self._scored.put(scored)
 
     async def watch(self) -> None:
@@ -426,6 +431,11 @@ class Pipeline:
                     lag = (self._clock.now() - item.handed_over).total_seconds()
                     self._telemetry.source_lag.labels(batch.source).observe(max(lag, 0.0))
             await batch.receipt(own)
+
+    def _count(self, stage: str, entries: Sequence[object]) -> None:
+        """Count what a stage made of its items: read, known already, judged, or dead."""
+        for outcome, number in Counter(OUTCOMES[type(entry)] for entry in entries).items():
+            self._telemetry.items.labels(stage, outcome).inc(number)
 
     def _enter(self) -> None:
         self._under_way += 1

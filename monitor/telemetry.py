@@ -38,7 +38,7 @@ class Telemetry:
             {"version": installed_version(), "python": platform.python_version()}
         )
         self.items = Counter(
-            "newsquake_items", "Items that ended at a stage, by outcome.", ("stage", "outcome"), registry=registry
+            "newsquake_items", "Items that passed a stage, by outcome.", ("stage", "outcome"), registry=registry
         )
         self.source_items = Counter(
             "newsquake_source_items",

@@ -154,6 +154,7 @@ def upgrade() -> None:
         sa.Column("value", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("key", "target", name=op.f("pk_outbox")),
     )
+    op.create_index(op.f("ix_outbox_incident"), "outbox", ["incident"])
     op.create_index(op.f("ix_outbox_target_state_due"), "outbox", ["target", "state", "due"])
     op.create_table(
         "owners",
