@@ -192,7 +192,7 @@ class Daemon:
         self._store = await SqlStore.open(config.store.url, self._clock)
         self._supervisor.on_teardown("store", self._store.close)
         await self._store.own("all")
-        self._worker = await Worker.open(config.model.default, threads=config.model.threads, clock=self._clock)
+        self._worker = await Worker.open(config.model.default, threads=config.model.threads or None, clock=self._clock)
         self._supervisor.on_teardown("model", self._worker.close)
         rows, version = await self._store.load_state()
         if version not in (None, STATE_VERSION):

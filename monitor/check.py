@@ -15,7 +15,7 @@ from monitor.errors import NewsquakeError, SourceError, StoreError
 from monitor.net import HttpClient
 from monitor.scoring.worker import Worker
 from monitor.sources.archive import archive_files
-from monitor.sources.fetch import NOTHING, Document, Fetcher
+from monitor.sources.fetch import Document, Fetcher, Validators
 from monitor.sources.parsers import ParserPool
 from monitor.store.operations import Standing, schema_state
 
@@ -88,7 +88,7 @@ async def _api(bind: str) -> str:
 async def _source(section: sections.AnySource, client: HttpClient, parsers: ParserPool) -> str:
     match section:
         case sections.FeedSource():
-            fetched = await Fetcher(client).fetch(section.url, NOTHING, SystemClock().now())
+            fetched = await Fetcher(client).fetch(section.url, Validators(), SystemClock().now())
             if not isinstance(fetched, Document):
                 raise SourceError(f"{section.url}: answered that nothing changed, though it was asked for everything")
             feed = await parsers.read(fetched.body, fetched.content_type, fetched.location)

@@ -111,7 +111,7 @@ async def replay(archive: Path, config_path: Path, report: Path) -> None:
     if not items:
         raise ConfigurationError(f"{archive}: found no items; expected records with a title or text and a time")
     began, ended = items[0].received, items[-1].received
-    scorer = await Worker.open(config.model.default, threads=config.model.threads, clock=SystemClock())
+    scorer = await Worker.open(config.model.default, threads=config.model.threads or None, clock=SystemClock())
     try:
         async with rehearsal(config, scorer, began) as stage:
             with Progress(console=Console(stderr=True)) as progress:
