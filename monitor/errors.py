@@ -22,6 +22,10 @@ class ArtefactError(NewsquakeError):
     """A model folder that is missing, changed, cut short or not what it says it is."""
 
 
+class ScoringError(NewsquakeError):
+    """The model's thread has died or was closed: nothing is judged any more."""
+
+
 class StoreError(NewsquakeError):
     """The database cannot be opened, is too old, or is not writable."""
 

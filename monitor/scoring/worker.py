@@ -1,0 +1,269 @@
+"""One thread owns the model. It takes what waits, judges it in batches of like length, and gives every waiter its
+results or the reason why there are none."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias, TypeVar
+
+from monitor.core.batching import pack
+from monitor.errors import ScoringError
+from monitor.ports import Clock, Unscorable
+from monitor.scoring.preparation import Prepared, Span
+from monitor.types import Mention, ModelId, Score, Sentiment
+
+Judgement: TypeAlias = Mapping[str, Mapping[str, float]]  # {head: {label: calibrated probability}}
+Text: TypeAlias = tuple[str, Sequence[Span]]  # and where the company stands in it; nowhere: the whole text
+
+_T = TypeVar("_T")
+
+TAKE = 512  # texts taken at once: enough to find like lengths, few enough that nobody waits long behind them
+
+
+class Model(Protocol):
+    """What the thread asks of a model."""
+
+    @property
+    def id(self) -> ModelId: ...
+
+    @property
+    def budget(self) -> int:
+        """Padded tokens that the device takes at once."""
+        ...
+
+    def prepare(self, texts: Sequence[Text]) -> Sequence[Prepared]: ...
+
+    def judge(self, batch: Sequence[Prepared]) -> Sequence[Judgement]:
+        """Judge one batch, in order. Raise MemoryError where the device is too small for it."""
+        ...
+
+
+def judge_all(model: Model, texts: Sequence[Text], budget: int) -> tuple[list[Judgement | Exception], int]:
+    """Judge texts in batches of at most `budget` padded tokens; return one result each, in order, and the budget left.
+
+    A batch that fails is halved until the texts that fail alone stand alone; their results are the errors. Where
+    memory does not suffice, the budget is halved too.
+    """
+    results: list[Judgement | Exception] = [RuntimeError("not judged")] * len(texts)
+    prepared: dict[int, Prepared] = {}
+
+    def prepare(indices: list[int]) -> None:
+        prepared.update(zip(indices, model.prepare([texts[i] for i in indices]), strict=True))
+
+    def judge(indices: list[int]) -> None:
+        for index, judgement in zip(indices, model.judge([prepared[i] for i in indices]), strict=True):
+            results[index] = judgement
+
+    failed = _bisected(prepare, list(range(len(texts))))
+    order = sorted(prepared)
+    waiting = deque([[order[i] for i in batch] for batch in pack([len(prepared[i].ids) for i in order], budget)])
+    while waiting:
+        batch = waiting.popleft()
+        try:
+            judge(batch)
+        except MemoryError as error:
+            if len(batch) == 1:
+                failed[batch[0]] = error
+                continue
+            budget = max(1, budget // 2)
+            rest = [*batch, *(i for each in waiting for i in each)]
+            waiting = deque([[rest[i] for i in each] for each in pack([len(prepared[i].ids) for i in rest], budget)])
+        except Exception as error:  # noqa: BLE001 - whatever a text provokes is that text's result
+            if len(batch) == 1:
+                failed[batch[0]] = error
+            else:
+                waiting.extendleft([batch[len(batch) // 2 :], batch[: len(batch) // 2]])
+    for index, error in failed.items():
+        results[index] = error
+    return results, budget
+
+
+def _bisected(work: Callable[[list[int]], None], indices: list[int]) -> dict[int, Exception]:
+    """Do the work on all indices; where it fails, on each half, down to the single ones that fail: return those."""
+    if not indices:
+        return {}
+    try:
+        work(indices)
+    except Exception as error:  # noqa: BLE001 - whatever a text provokes is that text's result
+        if len(indices) == 1:
+            return {indices[0]: error}
+        middle = len(indices) // 2
+        return _bisected(work, indices[:middle]) | _bisected(work, indices[middle:])
+    return {}
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    """One caller's mentions, and how many results are still out."""
+
+    mentions: Sequence[Mention]
+    future: asyncio.Future[list[Score | Unscorable]]
+    results: dict[int, Score | Unscorable] = field(default_factory=dict)
+    abandoned: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Swap:
+    model: Model
+    future: asyncio.Future[ModelId]
+
+
+class Worker:
+    """A Scorer. Make it in a running event loop; `close` ends its thread."""
+
+    def __init__(self, model: Model, clock: Clock) -> None:
+        self._model, self._clock = model, clock
+        self._budget = model.budget
+        self._loop = asyncio.get_running_loop()
+        self._wake = threading.Condition()
+        self._waiting: deque[tuple[_Call, int]] = deque()
+        self._calls: set[_Call] = set()
+        self._swap: _Swap | None = None
+        self._closing = False
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="model", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    async def open(
+        cls, reference: str, *, clock: Clock, labels: Mapping[str, str] | None = None, threads: int | None = None
+    ) -> Worker:
+        """Load the model that a reference names, off the event loop, and let it answer; see `model.open_model`."""
+        from monitor.scoring.reload import open_aside  # noqa: PLC0415 - it knows Worker
+
+        return cls(await open_aside(reference, labels=labels, threads=threads), clock)
+
+    @property
+    def model(self) -> ModelId:
+        """The model that answers now."""
+        return self._model.id
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread still answers."""
+        return self._failure is None and not self._closing
+
+    async def score(self, mentions: Sequence[Mention]) -> Sequence[Score | Unscorable]:
+        """Judge the mentions; one result each, in order. Raise ScoringError where the model's thread has ended."""
+        if not mentions:
+            return []
+        call = _Call(mentions, self._loop.create_future())
+        with self._wake:
+            self._require_alive()
+            self._calls.add(call)
+            self._waiting.extend((call, i) for i in range(len(mentions)))
+            self._wake.notify()
+        try:
+            return await call.future
+        finally:
+            call.abandoned = True
+            with self._wake:
+                self._calls.discard(call)
+
+    async def replace(self, model: Model) -> ModelId:
+        """Let `model` answer from the next batch on; return the id of the one it replaces."""
+        swap = _Swap(model, self._loop.create_future())
+        with self._wake:
+            self._require_alive()
+            if self._swap is not None:
+                raise ScoringError("another model is being put in place")
+            self._swap = swap
+            self._wake.notify()
+        return await swap.future
+
+    async def close(self) -> None:
+        """End the thread after the batch it is at; whoever still waits gets ScoringError. Safe to call twice."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        await asyncio.to_thread(self._thread.join)
+
+    def _require_alive(self) -> None:
+        if self._failure is not None:
+            raise ScoringError(f"the model's thread has died: {self._failure!r}") from self._failure
+        if self._closing:
+            raise ScoringError("the model's thread has been closed")
+
+    # --- below: the thread ---
+
+    def _run(self) -> None:
+        try:
+            while (taken := self._take()) is not None:
+                self._judge(taken)
+        except BaseException as error:  # noqa: BLE001 - it reaches every waiter, now and later
+            self._failure = error
+        finally:
+            self._abort()
+
+    def _take(self) -> list[tuple[_Call, int]] | None:
+        """Wait for work, put a new model in place, and take what waits. None: the end."""
+        with self._wake:
+            self._wake.wait_for(lambda: self._waiting or self._swap or self._closing)
+            if self._closing:
+                return None
+            if self._swap is not None:
+                old, self._model, self._budget = self._model.id, self._swap.model, self._swap.model.budget
+                self._tell(self._swap.future, old)
+                self._swap = None
+            taken: list[tuple[_Call, int]] = []
+            while self._waiting and len(taken) < TAKE:
+                entry = self._waiting.popleft()
+                if not entry[0].abandoned:
+                    taken.append(entry)
+            return taken
+
+    def _judge(self, taken: Sequence[tuple[_Call, int]]) -> None:
+        mentions = [call.mentions[i] for call, i in taken]
+        texts = [(mention.article.document, mention.spans) for mention in mentions]
+        results, self._budget = judge_all(self._model, texts, self._budget)
+        for (call, i), mention, result in zip(taken, mentions, results, strict=True):
+            call.results[i] = self._score(mention, result)
+            if len(call.results) == len(call.mentions):
+                self._tell(call.future, [call.results[n] for n in range(len(call.mentions))])
+
+    def _score(self, mention: Mention, result: Judgement | Exception) -> Score | Unscorable:
+        if isinstance(result, Exception):
+            return Unscorable(mention=mention, error=f"{type(result).__name__}: {result}")
+        return Score(
+            mention=mention,
+            sentiment=Sentiment(**result["sentiment"]),
+            topics=result.get("topic", {}) if mention.entity is None else {},
+            model=self._model.id,
+            scored=self._clock.now(),
+        )
+
+    def _abort(self) -> None:
+        """Let no waiter wait for a thread that is gone."""
+        with self._wake:
+            reason = "has been closed" if self._failure is None else f"has died: {self._failure!r}"
+            futures: list[asyncio.Future[list[Score | Unscorable]] | asyncio.Future[ModelId]] = [
+                call.future for call in self._calls
+            ]
+            if self._swap is not None:
+                futures.append(self._swap.future)
+        for future in futures:
+            error = ScoringError(f"the model's thread {reason}")
+            error.__cause__ = self._failure
+            self._post(_fail, future, error)
+
+    def _tell(self, future: asyncio.Future[_T], value: _T) -> None:
+        self._post(_resolve, future, value)
+
+    def _post(self, action: Callable[..., None], *args: object) -> None:
+        with suppress(RuntimeError):  # the event loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(action, *args)
+
+
+def _resolve(future: asyncio.Future[_T], value: _T) -> None:
+    if not future.done():
+        future.set_result(value)
+
+
+def _fail(future: asyncio.Future[_T], error: ScoringError) -> None:
+    if not future.done():
+        future.set_exception(error)

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from monitor.errors import ConfigurationError
+from trainer.config import FileRecipe, FitRecipe, HeadRecipe, Recipe, read_recipe
+from trainer.data import DEV, TRAIN, VALID, Data, agreeing, load, places
+
+Write = Callable[..., Path]
+SIGNS = HeadRecipe(labels=("negative", "neutral", "positive"))
+
+
+def recipe(file: Path | str, dev: float = 0.0, **other: object) -> Recipe:
+    columns = FileRecipe.model_validate({"file": str(file), "heads": {"sentiment": "label", "topic": "topic"}, **other})
+    topics = HeadRecipe(labels=("strike", "dividend"))
+    return Recipe(heads={"sentiment": SIGNS, "topic": topics}, data=(columns,), fit=FitRecipe(dev=dev))
+
+
+def read(file: Path, **other: object) -> Data:
+    return load(recipe(file, **other), Path())[0]
+
+
+def test_a_row_without_a_label_for_a_head_does_not_train_it(write_rows: Write) -> None:
+    file = write_rows(
+        {"text": "Acme falls", "label": "negative"}, {"text": "Acme: strike", "label": None, "topic": "strike"}
+    )
+    assert [dict(row.labels) for row in read(file).rows] == [{"sentiment": ("negative",)}, {"topic": ("strike",)}]
+
+
+def test_csv_and_gzip_are_read_alike(write_rows: Write, tmp_path: Path) -> None:
+    table = write_rows("text,label,entity", '"Acme, \nat last, falls",negative,acme', name="rows.csv")
+    packed = tmp_path / "rows.jsonl.gz"
+    row = {"text": "Acme, \nat last, falls", "label": "negative", "entity": "acme"}
+    packed.write_bytes(gzip.compress(json.dumps(row).encode()))
+    (one,), (other,) = read(table).rows, read(packed).rows
+    assert (
+        (one.text, one.spans, one.labels)
+        == (other.text, other.spans, other.labels)
+        == (
+            "Acme, \nat last, falls",
+            ((0, 4),),
+            {"sentiment": ("negative",)},
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("{cut", "rows.jsonl:2: row: found '{cut', expected a JSON object"),
+        ({"text": "", "label": "neutral"}, "rows.jsonl:2: text: found '', expected a text that is not empty"),
+        ({"text": 7, "label": "neutral"}, "text: found 7"),
+        ({"text": "Acme", "label": "bad"}, "label: found 'bad', expected one of negative, neutral, positive"),
+        ({"text": "Acme", "label": ["negative"]}, "label: found ['negative']"),
+        ({"text": "Acme"}, "label, topic: found None, expected a label"),
+        (
+            {"text": "Acme", "label": "neutral", "entity": "Zenith"},
+            "entity: found 'Zenith', expected a name that stands",
+        ),
+        ({"text": "Acme", "label": "neutral", "entity": ["Acme"]}, "entity: found ['Acme'], expected a company's name"),
+        ({"text": "Acme", "label": "neutral", "split": "test"}, "split: found 'test', expected train, dev or valid"),
+        ({"text": "Acme", "label": "neutral", "w": "much"}, "w: found 'much', expected a number of at least 0"),
+    ],
+)
+def test_a_bad_row_is_named_with_file_line_and_column(write_rows: Write, row: object, message: str) -> None:
+    file = write_rows({"text": "fine", "label": "neutral"}, row, {"text": "fine too", "label": "neutral"})
+    with pytest.raises(ConfigurationError) as caught:
+        read(file, weight="w")
+    assert message in str(caught.value)
+    data, problems = load(recipe(file, weight="w"), Path(), skip_bad=True)
+    assert [row.text for row in data.rows] == ["fine", "fine too"]
+    assert [problem.line for problem in problems] == [2]
+
+
+def test_a_missing_or_undecodable_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "latin.jsonl").write_bytes(b'{"text": "\xe9"}')
+    (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(b"{}" * 1000)[:20])
+    for name in ("none.jsonl", "latin.jsonl", "cut.jsonl.gz"):
+        with pytest.raises(ConfigurationError, match=name):
+            read(tmp_path / name)
+
+
+def test_near_copies_never_part(write_rows: Write) -> None:
+    copies = [{"text": f"Acme falls {n}% https://t.co/{n}", "label": "negative"} for n in range(20)]
+    file = write_rows(
+        *copies, *({"text": f"{'abcdefgh'[n % 8]} {'ijklmnop'[n // 8]}", "label": "neutral"} for n in range(60))
+    )
+    data = read(file, dev=0.3)
+    assert len(data.part(TRAIN)) + len(data.part(DEV)) == 80
+    assert data.part(DEV)
+    assert not {row.group for row in data.part(TRAIN)} & {row.group for row in data.part(DEV)}
+
+
+def test_a_copy_of_a_held_out_row_is_not_trained_on(write_rows: Write) -> None:
+    file = write_rows(
+        {"text": "Acme falls 3%", "label": "negative", "split": "valid"},
+        {"text": "ACME FALLS 5% https://t.co/1", "label": "negative", "split": "train"},
+        {"text": "Borealis rises", "label": "positive", "split": "train"},
+    )
+    data = read(file)
+    assert [row.text for row in data.part(TRAIN)] == ["Borealis rises"]
+    assert len(data.part(VALID)) == 1
+
+
+def test_names_are_whole_words_where_they_can_be() -> None:
+    assert places("She says Shell fell; SHE left", "she") == ((0, 3), (21, 24))
+    assert places("艾克米银行大跌", "艾克米") == ((0, 3),)
+
+
+def test_companies_of_one_text_agree_or_not(write_rows: Write) -> None:
+    file = write_rows(
+        {"text": "Acme and Borealis rise", "entity": "Acme", "label": "positive"},
+        {"text": "Acme and Borealis rise", "entity": "Borealis", "label": "positive"},
+        {"text": "Acme up, Borealis down", "entity": "Acme", "label": "positive"},
+        {"text": "Acme up, Borealis down", "entity": "Borealis", "label": "negative"},
+    )
+    assert agreeing(read(file).rows) == [True, True, False, False]
+
+
+def test_the_shipped_recipe_is_read(tmp_path: Path) -> None:
+    shipped = Path(__file__).resolve().parents[2] / "trainer" / "recipes" / "default.toml"
+    assert read_recipe(shipped).heads["sentiment"].labels == SIGNS.labels
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[[data", "not TOML"),
+        ("heads = {}\ndata = []", "data"),
+        ('[heads.a]\n[[data]]\nfile = "x"\nheads = { b = "c" }', "'b' is no head; expected one of a"),
+        ('[heads.a]\n[fit]\nrate = -1\n[[data]]\nfile = "x"\nheads = { a = "c" }', "fit.rate"),
+    ],
+)
+def test_a_bad_recipe_is_told_by_file_and_key(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "r.toml").write_text(content)
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        read_recipe(tmp_path / "r.toml")
+    assert "r.toml" in str(caught.value)

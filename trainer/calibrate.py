@@ -1,0 +1,43 @@
+"""Temperature scaling (Guo et al. 2017): one number per head that makes its probabilities mean what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize_scalar
+from scipy.special import expit, log_softmax, softmax
+
+Scores = npt.NDArray[np.float32]
+
+
+def temperature(logits: Scores, wanted: npt.NDArray[np.int64]) -> float:
+    """Return the temperature, between 0.2 and 5, with the least log loss; `wanted` holds a class number for each row,
+    or, where the head takes several labels, a 0 or 1 for each label."""
+    if not len(logits):
+        return 1.0
+
+    def log_loss(log_temperature: float) -> float:
+        scaled = logits / np.exp(log_temperature)
+        if wanted.ndim == 2:
+            signed = np.where(wanted == 1, scaled, -scaled)
+            return float(np.logaddexp(0.0, -signed).mean())
+        return -float(log_softmax(scaled, axis=1)[np.arange(len(wanted)), wanted].mean())
+
+    found = minimize_scalar(log_loss, bounds=(np.log(0.2), np.log(5.0)), method="bounded")
+    return round(float(np.exp(found.x)), 4)
+
+
+def probabilities(logits: Scores, temperature: float, kind: str) -> Scores:
+    """Return calibrated probabilities: over the labels of a row, or for each label alone where the head is `multi`."""
+    scaled = logits / temperature
+    return np.asarray(expit(scaled) if kind == "multi" else softmax(scaled, axis=1), dtype=np.float32)
+
+
+def calibration_error(p: Sequence[float], happened: Sequence[bool], bins: int = 10) -> float:
+    """The mean distance between what was said and what happened, over `bins` bins of equally many rows."""
+    order = np.argsort(np.asarray(p))
+    said, was = np.asarray(p, dtype=float)[order], np.asarray(happened, dtype=float)[order]
+    parts = [part for part in np.array_split(np.arange(len(said)), bins) if len(part)]
+    return float(sum(len(part) * abs(said[part].mean() - was[part].mean()) for part in parts) / max(1, len(said)))

@@ -1,0 +1,83 @@
+"""`newsquake trainer`: fit, evaluate, list. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Fine-tune a model on labelled news, evaluate it, list what there is.")
+
+Files = Annotated[
+    list[Path] | None, typer.Argument(help="JSONL, JSONL.gz or CSV with `text`, optional `entity`, `split`.")
+]
+RecipeOption = Annotated[
+    str | None, typer.Option("--recipe", help="A recipe in TOML, or `default`, the shipped model's own.")
+]
+DataOption = Annotated[Path, typer.Option("--data", help="The folder that the files' paths begin in.")]
+HeadOption = Annotated[
+    list[str] | None, typer.Option("--head", metavar="NAME=COLUMN", help="A head and its column; repeat for more.")
+]
+SkipOption = Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows out instead of stopping.")]
+
+
+@app.command()
+def fit(
+    files: Files = None,
+    *,
+    out: Annotated[Path, typer.Option("--out", help="The folder to write the artefact into.")],
+    recipe: RecipeOption = None,
+    data: DataOption = Path(),
+    head: HeadOption = None,
+    base: Annotated[str | None, typer.Option(help="The base model: package:NAME, path:DIR or hub:ORG/NAME.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="At most so many; early stopping may take fewer.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Rows per step.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of all that is random.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Of the CPU; all by default.")] = None,
+    licence: Annotated[str, typer.Option(help="The licence that the artefact states.")] = "unstated",
+    skip_bad: SkipOption = False,
+) -> None:
+    """Fine-tune a base model and write an artefact: weights, manifest, model card.
+
+    newsquake trainer fit desk.jsonl --head sentiment=label --head topic=topic --out runs/desk
+
+    newsquake trainer fit --recipe default --data ../shared/data --out runs/default
+    """
+    from trainer import commands  # noqa: PLC0415 - torch waits until it is needed
+
+    settings = {"base": base, "epochs": epochs, "rate": rate, "batch": batch, "seed": seed}
+    asked = commands.recipe_for(recipe, files or [], commands.heads_from(head or []), settings)
+    commands.run_fit(asked, data, out, skip_bad=skip_bad, licence=licence, threads=threads)
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(help="builtin, package:NAME, path:DIR or hub:ORG/NAME.")],
+    files: Files = None,
+    *,
+    recipe: RecipeOption = None,
+    data: DataOption = Path(),
+    head: HeadOption = None,
+    split: Annotated[str, typer.Option(help="train, dev or valid; rows without a split count as train.")] = "valid",
+    skip_bad: SkipOption = False,
+) -> None:
+    """Print per-class precision, recall and F1, accuracy, the confusion matrix and the calibration error, as JSON.
+
+    newsquake trainer evaluate builtin held-out.jsonl --head sentiment=label --split train
+    """
+    from trainer import commands  # noqa: PLC0415 - torch waits until it is needed
+
+    asked = commands.recipe_for(recipe, files or [], commands.heads_from(head or []), {})
+    figures = commands.run_evaluate(model, asked, data, split, skip_bad=skip_bad)
+    typer.echo(commands.show(figures))
+
+
+@app.command("list")
+def list_models(folder: Annotated[Path, typer.Argument(help="The folder whose folders are artefacts.")]) -> None:
+    """List the artefacts of a folder: id, place, macro F1 on each set."""
+    from trainer import commands  # noqa: PLC0415 - torch waits until it is needed
+
+    for line in commands.listed(folder):
+        typer.echo(line)

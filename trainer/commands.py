@@ -1,0 +1,142 @@
+"""What the trainer's commands do, apart from the command line, so that `--help` loads none of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from monitor.errors import ConfigurationError
+from monitor.scoring.model import Model, open_model
+from monitor.scoring.references import locate
+from monitor.scoring.worker import judge_all
+from trainer.config import FileRecipe, HeadRecipe, Recipe, read_recipe
+from trainer.data import DEV, Data, Problem, Row, load
+from trainer.evaluate import evaluate
+from trainer.fit import CHECKPOINT, Epoch, Step, fit
+from trainer.network import open_base
+from trainer.registry import found_in, summary, write
+
+RECIPES = Path(__file__).resolve().parent / "recipes"
+
+
+def recipe_for(
+    recipe: str | None, files: Sequence[Path], heads: Mapping[str, str], settings: Mapping[str, Any]
+) -> Recipe:
+    """Return the recipe that the command line means: a shipped one by name, a file, or one made of files and heads.
+
+    `heads` is head to column; `settings` are values of [fit] and `base` that go before those of the recipe.
+    """
+    if recipe is not None:
+        if files or heads:
+            raise ConfigurationError("a recipe names its own files and heads: leave out FILES and --head")
+        shipped = RECIPES / f"{recipe}.toml"
+        found = read_recipe(shipped if shipped.is_file() else Path(recipe))
+    else:
+        if not files or not heads:
+            raise ConfigurationError("expected --recipe, or FILES with at least one --head NAME=COLUMN")
+        found = Recipe(
+            heads={name: HeadRecipe() for name in heads},
+            data=tuple(FileRecipe(file=str(file), heads=dict(heads)) for file in files),
+        )
+    given = {name: value for name, value in settings.items() if value is not None}
+    base = given.pop("base", found.base)
+    return Recipe.model_validate({**found.model_dump(), "base": base, "fit": {**found.fit.model_dump(), **given}})
+
+
+def run_fit(recipe: Recipe, folder: Path, out: Path, *, skip_bad: bool, licence: str, threads: int | None) -> None:
+    """Fit, and write the artefact into `out`; progress goes to standard error, the artefact's id to standard output.
+
+    Interrupted (Ctrl-C) after a first epoch, it writes the artefact of the best epoch so far.
+    """
+    console = Console(stderr=True)
+    if threads:
+        torch.set_num_threads(threads)
+    base = open_base(recipe.base, locate(recipe.base))
+    data, problems = load(recipe, folder, skip_bad=skip_bad)
+    _tell_data(console, data, problems)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
+        task = progress.add_task("epoch 1", total=None)
+
+        def tell(event: Step | Epoch) -> None:
+            if isinstance(event, Step):
+                shown = f"epoch {event.epoch} loss {event.loss:.3f}"
+                progress.update(task, completed=event.step, total=event.steps, description=shown)
+            else:
+                f1 = ", ".join(f"{head} {value:.4f}" for head, value in event.f1.items())
+                progress.console.print(f"epoch {event.epoch}: macro F1 {f1}{' (best)' if event.best else ''}")
+
+        network = fit(recipe, data, base, out, tell)
+    identity = write(network, recipe, data, base, out, licence=licence)
+    (out / CHECKPOINT).unlink()
+    sys.stdout.write(f"{identity} {out}\n")
+
+
+def _tell_data(console: Console, data: Data, problems: Sequence[Problem]) -> None:
+    for problem in problems[:20]:
+        console.print(f"left out: {problem}", markup=False)
+    for split in ("train", "dev", "valid"):
+        rows = data.part(split)
+        counts = {head: sum(head in row.labels for row in rows) for head in data.labels}
+        console.print(f"{split}: {len(rows)} rows ({', '.join(f'{head} {n}' for head, n in counts.items())})")
+
+
+def run_evaluate(reference: str, recipe: Recipe, folder: Path, split: str, *, skip_bad: bool) -> dict[str, Any]:
+    """Return {file: {head: figures}} for a model on the recipe's rows of one split, as far as it has their heads."""
+    model = open_model(reference)
+    heads = {name: HeadRecipe(kind=head.kind, labels=head.labels) for name, head in model.heads.items()}
+    files = [
+        file.model_copy(update={"heads": known, "rows": None})
+        for file in recipe.data
+        if (known := {head: column for head, column in file.heads.items() if head in heads})
+    ]
+    if not files:
+        asked = ", ".join({head for file in recipe.data for head in file.heads})
+        raise ConfigurationError(f"{reference} has the heads {', '.join(heads)}; found labels for {asked}")
+    asked_for = recipe.model_copy(update={"heads": heads, "data": tuple(files)})
+    data, _ = load(asked_for, folder, skip_bad=skip_bad, carve=split == DEV)
+    rows = data.part(split)
+    if not rows:
+        raise ConfigurationError(f"no rows are marked {split!r}; see --split")
+    return evaluate(rows, scores(model, rows), model.heads)
+
+
+def scores(model: Model, rows: Sequence[Row]) -> dict[str, Any]:
+    """Return {head: probabilities (row, label)} for rows; raise the error of one that cannot be judged."""
+    results, _ = judge_all(model, [(row.text, row.spans) for row in rows], model.budget)
+    found: dict[str, list[list[float]]] = {name: [] for name in model.heads}
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+        for name, head in model.heads.items():
+            found[name].append([result[name][label] for label in head.labels])
+    return {name: np.array(each, dtype=np.float32) for name, each in found.items()}
+
+
+def show(figures: Mapping[str, Any]) -> str:
+    """Return figures as JSON."""
+    return json.dumps(figures, indent=1, ensure_ascii=False)
+
+
+def listed(folder: Path) -> list[str]:
+    """Return one line for each artefact in the folders of `folder`."""
+    return [f"{identity}  {path}  {summary(manifest)}" for path, identity, manifest in found_in(folder)]
+
+
+def heads_from(pairs: Sequence[str]) -> dict[str, str]:
+    """Read NAME=COLUMN pairs. Raise ConfigurationError for one that is none."""
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, sign, column = pair.partition("=")
+        if not (name and sign and column):
+            raise ConfigurationError(f"--head {pair}: expected NAME=COLUMN, such as sentiment=label")
+        found[name] = column
+    return found

@@ -1,0 +1,251 @@
+"""Reading labelled rows: what a row must be, what is wrong with a bad one, and how rows are split without leaking."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from monitor.errors import ConfigurationError
+from monitor.scoring.preparation import Span
+from trainer.config import FileRecipe, FitRecipe, HeadRecipe, Recipe
+
+TRAIN, DEV, VALID = "train", "dev", "valid"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One labelled text, or one company of it. A head that `labels` lacks is not trained by this row."""
+
+    text: str
+    entity: str | None
+    spans: tuple[Span, ...]  # where the company is named; empty for the whole text
+    labels: Mapping[str, tuple[str, ...]]  # head to its label, or labels where the head takes several
+    split: str
+    weight: float
+    group: str  # rows of one group never part
+    source: str  # the file's name in the recipe
+    extra: Mapping[str, Any]  # the columns that the recipe does not name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """What is wrong with one row."""
+
+    file: Path
+    line: int
+    column: str
+    found: str
+    expected: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.column}: found {self.found}, expected {self.expected}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """All rows of a recipe, with the labels of each head and the sha256 of each file."""
+
+    rows: Sequence[Row]
+    labels: Mapping[str, tuple[str, ...]]
+    sha256: Mapping[str, str]
+
+    def part(self, *splits: str) -> list[Row]:
+        """Return the rows of these splits."""
+        return [row for row in self.rows if row.split in splits]
+
+
+class _Bad(Exception):
+    """A row's problem on its way to the one who knows file and line."""
+
+    def __init__(self, column: str, found: object, expected: str) -> None:
+        super().__init__(column)
+        shown = repr(found)
+        self.column, self.expected = column, expected
+        self.found = shown if len(shown) <= 60 else f"{shown[:57]}…"
+
+
+def load(recipe: Recipe, folder: Path, *, skip_bad: bool = False, carve: bool = True) -> tuple[Data, list[Problem]]:
+    """Read all files of a recipe, and carve the development part out of the training rows.
+
+    Raise ConfigurationError that names every bad row (the first twenty), or with `skip_bad` leave them out and return
+    what was wrong with them.
+    """
+    rows: list[Row] = []
+    problems: list[Problem] = []
+    hashes: dict[str, str] = {}
+    for file in recipe.data:
+        path = folder / file.file
+        found, bad, hashes[file.file] = _read_file(path, file, recipe.heads)
+        rows += _thinned(found, file.rows)
+        problems += bad
+    if problems and not skip_bad:
+        shown = "\n".join(str(problem) for problem in problems[:20])
+        raise ConfigurationError(f"{len(problems)} bad rows:\n{shown}")
+    labels = {head: _labels(rows, head, asked) for head, asked in recipe.heads.items()}
+    parted = _carve(rows, recipe.fit) if carve else rows
+    return Data(rows=parted, labels=labels, sha256=hashes), problems
+
+
+def _read_file(path: Path, file: FileRecipe, heads: Mapping[str, HeadRecipe]) -> tuple[list[Row], list[Problem], str]:
+    try:
+        raw = path.read_bytes()
+        content = gzip.decompress(raw) if path.suffix == ".gz" else raw
+        text = content.decode("utf-8-sig")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: cannot read it as UTF-8 text: {error}") from error
+    rows: list[Row] = []
+    problems: list[Problem] = []
+    for line, cells in _records(path, text):
+        try:
+            row = _row(cells, file, heads)
+        except _Bad as bad:
+            problems.append(Problem(file=path, line=line, column=bad.column, found=bad.found, expected=bad.expected))
+        else:
+            rows.append(row)
+    return rows, problems, hashlib.sha256(raw).hexdigest()
+
+
+def _records(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
+    """Yield (line, cells), or (line, the line itself) for one that is no object."""
+    if ".csv" in path.suffixes:
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        for cells in reader:
+            yield reader.line_num, cells
+        return
+    for line, written in enumerate(text.splitlines(), start=1):
+        if not written.strip():
+            continue
+        try:
+            value = json.loads(written)
+        except ValueError:
+            value = None
+        yield line, value if isinstance(value, dict) else written
+
+
+def _row(cells: Mapping[str, Any] | str, file: FileRecipe, heads: Mapping[str, HeadRecipe]) -> Row:
+    if isinstance(cells, str):
+        raise _Bad("row", cells, "a JSON object")
+    text = cells.get(file.text)
+    if not isinstance(text, str) or not text.strip():
+        raise _Bad(file.text, text, "a text that is not empty")
+    entity = cells.get(file.entity) or None
+    if entity is not None and not isinstance(entity, str):
+        raise _Bad(file.entity, entity, "a company's name")
+    spans = places(text, entity) if entity else ()
+    if entity and not spans:
+        raise _Bad(file.entity, entity, "a name that stands in the text")
+    labels = {
+        head: given for head, column in file.heads.items() if (given := _given(cells.get(column), column, heads[head]))
+    }
+    if not labels:
+        raise _Bad(", ".join(file.heads.values()), None, "a label")
+    split = cells.get(file.split) or TRAIN
+    if split not in {TRAIN, DEV, VALID}:
+        raise _Bad(file.split, split, f"{TRAIN}, {DEV} or {VALID}")
+    used = {file.text, file.entity, file.split, file.weight, file.group, *file.heads.values()}
+    return Row(
+        text=text,
+        entity=entity,
+        spans=spans,
+        labels=labels,
+        split=split,
+        weight=_weight(cells.get(file.weight), file.weight) * file.scale,
+        group=str(cells.get(file.group) or "") or normalised(text) or text,
+        source=file.file,
+        extra={name: value for name, value in cells.items() if name not in used},
+    )
+
+
+def _given(value: object, column: str, head: HeadRecipe) -> tuple[str, ...]:
+    """Return a cell's labels; empty where the row has none for this head."""
+    if value is None or value == "":
+        return ()
+    values = value if isinstance(value, list) and head.kind == "multi" else [value]
+    given = tuple(str(each) for each in values)
+    unknown = [label for label in given if head.labels and label not in head.labels]
+    if unknown or isinstance(value, dict) or (isinstance(value, list) and head.kind == "single"):
+        raise _Bad(column, value, f"one of {', '.join(head.labels)}" if head.labels else "one label")
+    return given
+
+
+def _weight(value: object, column: str) -> float:
+    if value is None or value == "":
+        return 1.0
+    try:
+        weight = float(str(value))
+    except ValueError:
+        weight = -1.0
+    if not 0.0 <= weight < 1e6:
+        raise _Bad(column, value, "a number of at least 0")
+    return weight
+
+
+def places(text: str, name: str) -> tuple[Span, ...]:
+    """Return where `name` stands in `text`, whatever its case: as whole words, or else anywhere."""
+    pattern = re.escape(name)
+    found = list(re.finditer(rf"(?<!\w){pattern}(?!\w)", text, re.IGNORECASE))
+    return tuple(match.span() for match in found or re.finditer(pattern, text, re.IGNORECASE))
+
+
+def normalised(text: str) -> str:
+    """Return what near-copies share: letters only, without case, numbers and addresses of web pages."""
+    return " ".join(re.findall(r"[^\W\d_]+", re.sub(r"https?://\S+|[$@#]\w+", " ", text.lower())))
+
+
+def _labels(rows: Sequence[Row], head: str, asked: HeadRecipe) -> tuple[str, ...]:
+    if asked.labels:
+        return asked.labels
+    found = sorted({label for row in rows for label in row.labels.get(head, ())})
+    if len(found) < 2:
+        raise ConfigurationError(f"heads.{head}: found the labels {found}, expected at least two")
+    return tuple(found)
+
+
+def _share(group: str, seed: int) -> float:
+    """A number in [0, 1) that depends on the group and the seed alone."""
+    digest = hashlib.sha256(f"{seed}:{group}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def _thinned(rows: list[Row], most: int | None) -> list[Row]:
+    train = [row for row in rows if row.split == TRAIN]
+    if most is None or len(train) <= most:
+        return rows
+    kept = {id(row) for row in sorted(train, key=lambda row: _share(row.group, 0))[:most]}
+    return [row for row in rows if row.split != TRAIN or id(row) in kept]
+
+
+def _carve(rows: Sequence[Row], fit: FitRecipe) -> list[Row]:
+    """Drop training rows whose near-copy is held out, and set a share of the others' groups apart for development.
+
+    A dev part that the data bring is kept as it is.
+    """
+    held_out = {row.group for row in rows if row.split == VALID}
+    given = any(row.split == DEV for row in rows)
+    if given:
+        held_out |= {row.group for row in rows if row.split == DEV}
+    kept: list[Row] = []
+    for row in rows:
+        if row.split != TRAIN:
+            kept.append(row)
+        elif row.group not in held_out:
+            part = DEV if not given and _share(row.group, fit.seed) < fit.dev else TRAIN
+            kept.append(replace(row, split=part))
+    return kept
+
+
+def agreeing(rows: Sequence[Row]) -> list[bool]:
+    """Say for each row whether all companies of its text bear the same labels, so that they are the text's too."""
+    seen: defaultdict[tuple[str, str], set[tuple[tuple[str, tuple[str, ...]], ...]]] = defaultdict(set)
+    for row in rows:
+        seen[row.source, row.text].add(tuple(sorted(row.labels.items())))
+    return [len(seen[row.source, row.text]) == 1 for row in rows]

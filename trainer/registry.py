@@ -1,0 +1,161 @@
+"""Writing a fitted network as an artefact, and finding the artefacts in a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import JsonValue
+from safetensors.torch import save_file
+
+from monitor.core.manifest import (
+    NAME,
+    TOKENIZER,
+    WEIGHTS,
+    Architecture,
+    BaseModelReference,
+    Golden,
+    Head,
+    Manifest,
+    TrainingFile,
+    parse,
+)
+from monitor.scoring.network import WORDS, Network
+from monitor.scoring.preparation import MARKERS, VERSION, Preparer
+from monitor.types import ModelId
+from trainer.calibrate import probabilities, temperature
+from trainer.card import card
+from trainer.config import Recipe
+from trainer.data import DEV, TRAIN, VALID, Data, Row
+from trainer.evaluate import evaluate
+from trainer.fit import predict
+from trainer.network import Base
+
+GOLDEN = (  # written for the project; the last names its company far behind the beginning
+    ("Acme Bank cuts its outlook after heavy losses", None),
+    ("Acme Bank gains as Borealis Steel slumps", "Acme Bank"),
+    ("Acme Bank gains as Borealis Steel slumps", "Borealis Steel"),
+    ("The annual meeting of Acme Bank takes place on Thursday", "Acme Bank"),
+    ("Quarterly profit at Acme Bank jumps and beats what analysts expected", None),
+    ("The central bank leaves its rate unchanged while oil prices rise", None),
+    ("艾克米银行第三季度净利润大幅下滑", "艾克米银行"),
+    ("Markets were calm today. " * 80 + "Borealis Steel was fined for fraud.", "Borealis Steel"),
+)
+
+
+def write(network: Network, recipe: Recipe, data: Data, base: Base, out: Path, *, licence: str) -> ModelId:
+    """Calibrate on the development part, evaluate on the valid part, and write the artefact into `out`."""
+    network = _halved(network).eval()
+    preparer = Preparer(base.tokenizer(), limit=recipe.fit.limit)
+    heads = _calibrated(network, recipe, data, preparer)
+    out.mkdir(parents=True, exist_ok=True)
+    weights = {name: each.half().contiguous() for name, each in network.state_dict().items()}
+    if recipe.fit.freeze_words:
+        del weights[WORDS]
+    save_file(weights, out / WEIGHTS)
+    (out / TOKENIZER).write_bytes((base.folder / TOKENIZER).read_bytes())
+    manifest = Manifest(
+        base=BaseModelReference(reference=base.reference, sha256=base.sha256),
+        architecture=Architecture(**{name: getattr(base.shape, name) for name in Architecture.model_fields}),
+        words="base" if recipe.fit.freeze_words else "own",
+        heads=heads,
+        token_limit=recipe.fit.limit,
+        preparation=VERSION,
+        markers=MARKERS,
+        metrics=_metrics(network, heads, data, preparer),
+        training=_training(recipe, data),
+        licence=licence,
+        files={name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in (WEIGHTS, TOKENIZER)},
+        golden=_golden(network, heads, preparer),
+    )
+    raw = (manifest.model_dump_json(indent=1) + "\n").encode()
+    (out / NAME).write_bytes(raw)
+    (out / "README.md").write_text(card(manifest, recipe), encoding="utf-8")
+    return parse(raw, str(out / NAME))[1]
+
+
+def _halved(network: Network) -> Network:
+    """Round to what will be shipped, so that all figures are those of the shipped weights."""
+    with torch.no_grad():
+        for name, weight in network.named_parameters():
+            if name != WORDS:
+                weight.copy_(weight.half().float())
+    return network
+
+
+def _calibrated(network: Network, recipe: Recipe, data: Data, preparer: Preparer) -> dict[str, Head]:
+    rows = data.part(DEV) or data.part(TRAIN)
+    logits = predict(network, preparer.prepare([(row.text, row.spans) for row in rows]), precision="fp32")
+    heads = {}
+    for name, asked in recipe.heads.items():
+        labels = data.labels[name]
+        chosen = [i for i, row in enumerate(rows) if name in row.labels]
+        wanted = np.array([_target(rows[i].labels[name], labels, asked.kind) for i in chosen], dtype=np.int64)
+        heads[name] = Head(labels=labels, kind=asked.kind, temperature=temperature(logits[name][chosen], wanted))
+    return heads
+
+
+def _target(given: Sequence[str], labels: Sequence[str], kind: str) -> int | list[int]:
+    return [int(label in given) for label in labels] if kind == "multi" else labels.index(given[0])
+
+
+def _metrics(network: Network, heads: Mapping[str, Head], data: Data, preparer: Preparer) -> dict[str, JsonValue]:
+    rows: list[Row] = data.part(VALID)
+    logits = predict(network, preparer.prepare([(row.text, row.spans) for row in rows]), precision="fp32")
+    scores = {name: probabilities(logits[name], head.temperature, head.kind) for name, head in heads.items()}
+    return evaluate(rows, scores, heads)
+
+
+def _training(recipe: Recipe, data: Data) -> tuple[TrainingFile, ...]:
+    return tuple(
+        TrainingFile(
+            file=file.file,
+            sha256=data.sha256[file.file],
+            rows=sum(row.source == file.file for row in data.part(TRAIN)),
+            licence=file.licence,
+            attribution=file.attribution,
+        )
+        for file in recipe.data
+    )
+
+
+def _golden(network: Network, heads: Mapping[str, Head], preparer: Preparer) -> tuple[Golden, ...]:
+    found = []
+    for text, company in GOLDEN:
+        start = text.find(company) if company else 0
+        spans = ((start, start + len(company)),) if company else ()
+        logits = predict(network, preparer.prepare([(text, spans)]), precision="fp32")
+        answers = {
+            name: {
+                label: round(float(p), 6)
+                for label, p in zip(
+                    head.labels, probabilities(logits[name], head.temperature, head.kind)[0], strict=True
+                )
+            }
+            for name, head in heads.items()
+        }
+        found.append(Golden(text=text, spans=spans, probabilities=answers))
+    return tuple(found)
+
+
+def found_in(folder: Path) -> list[tuple[Path, ModelId, Manifest]]:
+    """Return the artefacts in the folders of `folder`, by name. Raise ArtefactError for one that cannot be read."""
+    artefacts = []
+    for path in sorted(folder.glob(f"*/{NAME}")):
+        manifest, identity = parse(path.read_bytes(), str(path))
+        artefacts.append((path.parent, identity, manifest))
+    return artefacts
+
+
+def summary(manifest: Manifest) -> str:
+    """One line: what the model reached on each set."""
+    parts = []
+    for source, heads in manifest.metrics.items():
+        figures = json.loads(json.dumps(heads))
+        for head, figure in figures.items():
+            parts.append(f"{Path(source).name.split('.')[0]} {head} {figure['macro_f1']:.3f}")
+    return ", ".join(parts)
