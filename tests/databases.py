@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import shutil
 import uuid
@@ -100,7 +101,9 @@ async def postgresql() -> AsyncIterator[str]:
 
 @cache
 def _empty_file() -> Path:
-    """Return a SQLite file with nothing but the tables, migrated once; the operating system clears it away."""
-    file = Path(mkdtemp(prefix="newsquake-")) / "empty.db"
+    """Return a SQLite file with nothing but the tables, migrated once and kept until the tests end."""
+    folder = mkdtemp(prefix="newsquake-")
+    atexit.register(shutil.rmtree, folder)
+    file = Path(folder) / "empty.db"
     asyncio.run(upgrade(f"sqlite:///{file}"))
     return file

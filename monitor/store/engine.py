@@ -35,7 +35,7 @@ PRAGMAS = (
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=OFF",  # rows are append-only and written together: keys between tables would only cost
     "PRAGMA cache_size=-32768",  # KiB
-    "PRAGMA wal_autocheckpoint=8000",  # pages (32 MB): copy signatures touch pages all over, the same ones again and again
+    "PRAGMA wal_autocheckpoint=8000",  # pages: copy signatures touch the same ones again and again
 )
 READERS = 4
 APPLICATION = "newsquake"  # as PostgreSQL's list of sessions shows us
