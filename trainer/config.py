@@ -59,7 +59,7 @@ class FitRecipe(_Strict):
     unmarked: Share = 0.25  # of a text whose companies all agree: how often it is shown as a whole, unmarked
     precision: Literal["bf16", "fp32"] = "bf16"
     dev: Share = 0.1  # of the training rows' groups
-    limit: int = Field(256, ge=16, le=512)  # tokens
+    limit: int = Field(128, ge=16, le=512)  # tokens
     seed: int = 1
 
 

@@ -42,9 +42,10 @@ from monitor.scoring.worker import Judgement
 from monitor.types import ModelId
 
 BUDGETS = {"cpu": 2048, "cuda": 65536}  # padded tokens at once: enough to keep the device busy, little enough to wait
-LIMIT = 256  # tokens, of a checkpoint that states none of its own
+LIMIT = 128  # tokens, of a checkpoint of others
 FASTER = 1.1  # bf16 has to be faster by this factor to be used
 PROBE = (8, 64)  # texts and tokens of the batch that measures it
+TURNS = 4  # the first warms up
 PROBE_TEXTS = (
     "Profit rises by a tenth and beats what analysts expected.",
     "The regulator opens an investigation into the bank's accounts.",
@@ -106,23 +107,27 @@ class Model:
 
     def settle_precision(self, golden: Sequence[Golden]) -> None:
         """Use bf16 where it is measured to be faster here and keeps the golden outputs within tolerance."""
-        plain, seconds = self._network, self._probe()
-        self._network = copy.deepcopy(plain).to(torch.bfloat16)
-        if self._probe() * FASTER > seconds or _worst(golden, self.answers(golden)) > TOLERANCE:
+        plain, half = self._network, copy.deepcopy(self._network).to(torch.bfloat16)
+        seconds = self._probe(plain, half)
+        self._network = half
+        if seconds[1] * FASTER > seconds[0] or _worst(golden, self.answers(golden)) > TOLERANCE:
             self._network = plain
         else:
             self.precision = torch.bfloat16
 
-    def _probe(self) -> float:
-        """The least time of three runs over one batch, in seconds."""
+    def _probe(self, *networks: nn.Module) -> list[float]:
+        """Return each network's least time over one batch, in seconds; they take turns, the machine may be busy."""
         texts, tokens = PROBE
-        batch = [Prepared([1 + i] * tokens, [(0, 1)]) for i in range(texts)]
-        times = []
-        for _ in range(3):
-            start = time.perf_counter()
-            next(iter(self._logits(batch).values())).sum().item()  # waits for the device
-            times.append(time.perf_counter() - start)
-        return min(times)
+        batch = [Prepared([1 + i] * tokens, [(0, 1)]) for i in range(texts)]  # any tokens do
+        times: list[list[float]] = [[] for _ in networks]
+        kept = self._network
+        for _ in range(TURNS):
+            for mine, self._network in zip(times, networks, strict=True):
+                start = time.perf_counter()
+                next(iter(self._logits(batch).values())).sum().item()  # waits for the device
+                mine.append(time.perf_counter() - start)
+        self._network = kept
+        return [min(mine) for mine in times]
 
 
 def open_model(
@@ -223,11 +228,8 @@ def _base_words(manifest: Manifest, cache: Path | None) -> Tensor:
 
 
 def _network(manifest: Manifest, weights: Mapping[str, Tensor], folder: Path) -> Network:
-    with torch.device("meta"):  # the weights come at once: no time for random ones
-        network = Network(
-            Shape(**manifest.architecture.model_dump()),
-            {name: len(head.labels) for name, head in manifest.heads.items()},
-        )
+    shape = Shape(**manifest.architecture.model_dump())
+    network = Network(shape, {name: len(head.labels) for name, head in manifest.heads.items()})
     try:
         network.load_state_dict({name: each.float() for name, each in weights.items()}, assign=True)
     except RuntimeError as error:

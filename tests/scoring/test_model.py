@@ -275,8 +275,7 @@ def test_bf16_is_used_only_where_it_is_faster_and_true(builtin: Model, monkeypat
     ]:
         model = open_model("builtin")
         model.precision = torch.float32
-        times = iter(seconds)
-        monkeypatch.setattr(model, "_probe", lambda times=times: next(times))
+        monkeypatch.setattr(model, "_probe", lambda *_, seconds=seconds: seconds)
         monkeypatch.setattr(scoring_model, "_worst", lambda *_, worst=worst: worst)
         model.settle_precision(golden)
         assert model.precision == wanted
