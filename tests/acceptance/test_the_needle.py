@@ -72,6 +72,30 @@ async def test_a_feeds_first_poll_is_history_and_raises_nothing(desk: Desk) -> N
     assert await desk.incidents() == []
 
 
+async def test_an_archive_of_past_days_is_enough_to_begin_with(desk: Desk) -> None:
+    past = [
+        desk.item(
+            desk.headline("Acme Bank", bad=hour % 9 == 0),
+            desk.now,
+            f"paper{hour % 7}.example",
+            published=desk.now - timedelta(hours=hour + 1),
+            history=True,
+        )
+        for hour in range(120)
+    ]
+    await desk.read(past)
+    await desk.wait(timedelta(minutes=5))
+    assert await desk.incidents() == []
+    await desk.publish([desk.headline("Acme Bank", bad=True) for _ in range(14)], over=HOUR)
+    (incident,) = await desk.incidents()
+    assert "entity:acme" in incident.keys
+
+
+async def test_the_first_day_without_a_past_is_for_learning(desk: Desk) -> None:
+    await desk.publish([desk.headline("Acme Bank", bad=True) for _ in range(40)], over=HOUR)
+    assert await desk.incidents() == []
+
+
 async def test_what_a_restart_reads_again_is_counted_once(desk: Desk) -> None:
     await desk.calm(days=3)
     items = [
