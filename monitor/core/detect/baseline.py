@@ -20,7 +20,8 @@ from monitor.core.detect.calendar import BUCKETS, FLAT, Season
 
 MEMORY = 14 * 24.0  # hours after which a key's past counts for 1/e
 QUICK = 2 * 24.0  # the memory of a key whose surge has lasted a day: that is its new level
-CAUTIOUS = 24.0  # hours a group is watched before any of its keys may fire
+CAUTIOUS = 24  # hours a group is watched before any of its keys may fire
+RECALLED = 72  # hours with news in an archive that serve as well
 SETTLED = 72.0  # hours after which a new group, or a new model, is doubted no longer
 DOUBT = 0.3  # relative variance of every rate at the start of that time
 PRIOR = 1.0  # stories that the group's rate counts for in a key's
@@ -35,6 +36,7 @@ def fade(hours: float, memory: float = MEMORY) -> float:
 
 _FIRST = (1.3, 1.5, 2.0, 3.0)  # the cautious factors before anything is learned
 _FIRST_WEIGHT = 10.0
+_LEAST = (1.1, 1.2, 1.35, 1.5)  # quiet keys show their clusters too rarely to be learned from: never trust in less
 Four: TypeAlias = tuple[float, ...]  # one value for each window length
 
 
@@ -44,7 +46,7 @@ class Dispersion:
 
     Each (key, window) adds its squared residual over the mean, weighed by how much it can tell: fully where many
     stories are expected, hardly where few are. Before that a cautious factor counts for a few such windows. A factor
-    is never below 1, and never below that of a shorter window.
+    is never below the least that is believed, and never below that of a shorter window.
     """
 
     squares: Four
@@ -54,12 +56,14 @@ class Dispersion:
     def learn(self, window: int, counts: Floats, means: Floats, certainties: Floats, past: float) -> Dispersion:
         """Return the dispersion after one more window of all keys; `past` is what remains of the evidence so far.
 
-        Windows whose mean is 0 tell nothing.
+        Windows whose mean is 0 tell nothing. A rate's doubt widens the residuals of hours it has not learned yet and
+        narrows those of hours it has: all but the last of a window's.
         """
+        learned = max(0.0, 1.0 - BUCKETS / WINDOWS[window])
         seen = means > 0.0
         mean, count = means[seen], counts[seen]
         weight = 2.0 * mean / (1.0 + 2.0 * mean)
-        square = weight * ((count - mean) ** 2 / mean - mean / certainties[seen])  # less what the rate's doubt explains
+        square = weight * ((count - mean) ** 2 / mean - (1.0 - 2.0 * learned) * mean / certainties[seen])
         squares, weights = list(self.squares), list(self.weights)
         squares[window] = squares[window] * past + float(square.sum())
         weights[window] = weights[window] * past + float(weight.sum())
@@ -72,7 +76,7 @@ def dispersion_from(squares: Sequence[float], weights: Sequence[float]) -> Dispe
         (_FIRST_WEIGHT * first + square) / (_FIRST_WEIGHT + weight)
         for first, square, weight in zip(_FIRST, squares, weights, strict=True)
     ]
-    return Dispersion(tuple(squares), tuple(weights), tuple(accumulate([max(1.0, learned[0]), *learned[1:]], max)))
+    return Dispersion(tuple(squares), tuple(weights), tuple(accumulate(map(max, learned, _LEAST), max)))
 
 
 UNKNOWN = dispersion_from((0.0,) * 4, (0.0,) * 4)
@@ -83,6 +87,7 @@ class Group:
     """What the keys of one kind share.
 
     watched   hours learned
+    recalled  hours with news in what was read as history, at most RECALLED of them
     settled   hours learned since the model last changed
     exposure  seasonal hours, forgotten with MEMORY; a key has these less its debt
     rate      negative stories an hour of its typical key, by weight; `flow` all stories
@@ -90,6 +95,7 @@ class Group:
     """
 
     watched: int = 0
+    recalled: frozenset[int] = frozenset()
     settled: int = 0
     exposure: float = 0.0
     rate: float = 0.05
@@ -104,6 +110,14 @@ class Group:
     def unit(self) -> float:
         """What one negative story weighs, so that weights can be read as counts."""
         return self.weight / self.negative
+
+    @property
+    def experienced(self) -> bool:
+        """Whether enough has been seen for any key to fire: hours watched, or an archive that covers some days.
+
+        A feed's first poll does not suffice: what it holds, and what it leaves out, says little about an hour.
+        """
+        return self.watched >= CAUTIOUS or len(self.recalled) >= RECALLED
 
     @property
     def doubt(self) -> float:

@@ -71,20 +71,23 @@ def share_rate(negative: float, stories: int, share: float, certainty: float, ra
     certainty  concentration of the beta distribution of that share, in stories
     rate       negative stories per hour expected at the window's end
 
-    Alm's form again, with the beta-binomial in the place of the Poisson; infinity within a standard deviation.
+    Alm's form without its last factor, with the beta-binomial for the Poisson; infinity within a standard deviation,
+    and where so little is known that a window of negative stories alone would be nothing special.
     """
     mean = stories * share
     variance = mean * (1.0 - share) * (certainty + stories) / (certainty + 1.0)
     if negative < 1.0 or negative > stories or negative <= mean + math.sqrt(variance):
         return math.inf
     a, b = share * certainty, (1.0 - share) * certainty
+    if b < 1.0:
+        return math.inf
     n, k = stories - 1.0, negative - 1.0
     log_p = (
         math.lgamma(n + 1.0) - math.lgamma(k + 1.0) - math.lgamma(n - k + 1.0)
         + math.lgamma(k + a) + math.lgamma(n - k + b) - math.lgamma(n + a + b)
         + math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
     )  # fmt: skip
-    return rate * math.exp(log_p) * (1.0 - mean / negative)
+    return rate * math.exp(log_p)
 
 
 def silence_rate(mean: float, excess: float, rate: float) -> float:

@@ -75,7 +75,7 @@ def season_from(counts: Sequence[float], watched: Sequence[float], clustering: f
     """Work the factors out: level, then hour of the day, then hour of the week, each shrunk to the one before."""
     backing = BACKING * clustering
     total, hours = sum(counts), sum(watched)
-    level = total / hours if hours and total else 1.0
+    level = total / max(hours, 1.0) or 1.0
     daily = [sum(counts[slot::24]) for slot in range(24)]
     day = [(backing + daily[slot]) / (backing + level * sum(watched[slot::24])) for slot in range(24)]
     raw = [

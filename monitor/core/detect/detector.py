@@ -15,10 +15,21 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import chain
 
-from monitor.core.detect.baseline import CAUTIOUS, SETTLED, Group, Level, Rate, fade, moments, newcomer, past_exposure
+from monitor.core.detect.baseline import (
+    CAUTIOUS,
+    RECALLED,
+    SETTLED,
+    Group,
+    Level,
+    Rate,
+    fade,
+    moments,
+    newcomer,
+    past_exposure,
+)
 from monitor.core.detect.budget import WINDOWS, cluster_rate, share_rate, silence_rate
 from monitor.core.detect.calendar import BUCKETS
-from monitor.core.detect.learning import SHARE_STORIES, blinded, learn_until, trim
+from monitor.core.detect.learning import SHARE_STORIES, blinded, learn_until, take_stock, trim
 from monitor.core.detect.state import (
     KEPT,
     STATE_VERSION,
@@ -32,7 +43,18 @@ from monitor.core.detect.state import (
     fresh,
     load,
 )
-from monitor.core.detect.windows import EPOCH, Tally, added, bucket_of, moment_of, origins, tallies, tally, within
+from monitor.core.detect.windows import (
+    EPOCH,
+    Tally,
+    Track,
+    added,
+    bucket_of,
+    moment_of,
+    origins,
+    tallies,
+    tally,
+    within,
+)
 from monitor.core.keys import group_of
 from monitor.types import BUCKET, Key, ModelId, Origin, Rollup, Signal, SignalKind, Timeliness
 
@@ -89,6 +111,7 @@ def _pass_time(draft: Draft, second: int, now: datetime) -> list[Signal]:
     learn_until(draft, bucket)
     if draft.pulse.hour != pulse.hour:
         trim(draft)
+    take_stock(draft)
     signals = [signal for key in sorted(draft.sources) if (signal := _silence(draft, key, now)) is not None]
     return signals + [signal for key in sorted(draft.firing) if (signal := _relax(draft, key, now)) is not None]
 
@@ -189,7 +212,7 @@ def _count(draft: Draft, rollup: Rollup, now: datetime) -> list[Signal]:
     _learn_straggler(draft, rollup, bucket)
     if bucket >= draft.pulse.hour * BUCKETS - KEPT:
         draft.tracks[key] = added(draft.tracks.get(key, ()), rollup)
-        if rollup.negative and rollup.model == draft.pulse.model and draft.groups[name].watched >= CAUTIOUS:
+        if rollup.negative and rollup.model == draft.pulse.model and draft.groups[name].experienced:
             signals += _test(draft, rollup, bucket, now)
     return signals
 
@@ -213,6 +236,10 @@ def _hear(draft: Draft, key: Key, now: datetime) -> list[Signal]:
 def _recall(draft: Draft, rollup: Rollup, bucket: int) -> None:
     """Learn from history: its stories, and the time since it began."""
     record, hour = draft.keys[rollup.key], draft.pulse.hour
+    group = draft.groups[group_of(rollup.key)]
+    if len(group.recalled) < RECALLED and bucket // BUCKETS not in group.recalled:
+        draft.set_group(group_of(rollup.key), replace(group, recalled=group.recalled | {bucket // BUCKETS}))
+        draft.set_pulse(replace(draft.pulse, solved=-1))  # what was read shall count from the next tick on
     level = record.level.aged(hour)
     part = HISTORY_WEIGHT * fade(max(0, hour - bucket // BUCKETS))
     exposure = HISTORY_WEIGHT * past_exposure(bucket, record.since, hour)
@@ -369,11 +396,12 @@ def _vouched(draft: Draft, key: Key, brought: Sequence[Origin], negative: int) -
 
     None where too few independent publishers do; else the loudest publisher counts for at most twice what the others
     bring, so that a chance story by a second one does not open the gate. A trusted publisher, or one that comes
-    through a trusted source, is believed alone. Where publishers cannot be known (bare counts, the key of one source,
-    only one publisher anywhere) all count.
+    through a trusted source, is believed alone. Where publishers cannot be known (bare counts, a source that is one
+    publisher's own, only one publisher anywhere) all count.
     """
     rules = draft.rules
-    if not brought or key in draft.sources or draft.pulse.publishers < 2 or rules.publishers < 2:
+    alone = draft.pulse.publishers < 2 or (key in draft.sources and _one_voice(draft.tracks[key]))
+    if not brought or alone or rules.publishers < 2:
         return negative
     if any(
         origin.publisher in rules.trusted_publishers or origin.source in rules.trusted_sources for origin in brought
@@ -386,6 +414,11 @@ def _vouched(draft: Draft, key: Key, brought: Sequence[Origin], negative: int) -
         return 0
     loudest = max(voices.values())
     return negative - max(0, loudest - 2 * (sum(voices.values()) - loudest))
+
+
+def _one_voice(track: Track) -> bool:
+    """Tell whether all of a day's stories came from one publisher."""
+    return len({origin.publisher for cell in track for origin in cell.origins}) < 2
 
 
 def _judge(normal: Normal, window: Window, kind: SignalKind) -> Finding:

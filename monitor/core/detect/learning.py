@@ -38,9 +38,7 @@ def learn_until(draft: Draft, bucket: int) -> None:
 
 def _learn_hour(draft: Draft) -> None:
     hour = draft.pulse.hour
-    members: dict[str, list[Key]] = {}
-    for key in sorted(draft.keys):
-        members.setdefault(group_of(key), []).append(key)
+    members = _members(draft)
     exposed = {}
     before = dict(draft.groups)
     for name, keys in members.items():
@@ -54,6 +52,24 @@ def _learn_hour(draft: Draft) -> None:
         draft.set_group(name, _typical(draft, draft.groups[name], keys))
     if draft.pulse.solved != len(draft.keys) or draft.pulse.hour % SOLVING == 0:
         _set_levels(draft, members)
+
+
+def take_stock(draft: Draft) -> None:
+    """Take up what an archive has taught since the last call: typical rates, and the levels at which windows alarm."""
+    if draft.pulse.solved >= 0:
+        return
+    members = _members(draft)
+    for name, keys in members.items():
+        draft.set_group(name, _typical(draft, draft.groups[name], keys))
+    _set_levels(draft, members)
+
+
+def _members(draft: Draft) -> dict[str, list[Key]]:
+    """Return the keys of each group, in order."""
+    members: dict[str, list[Key]] = {}
+    for key in sorted(draft.keys):
+        members.setdefault(group_of(key), []).append(key)
+    return members
 
 
 def trim(draft: Draft) -> None:

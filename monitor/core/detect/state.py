@@ -162,6 +162,7 @@ def load(rules: Rules, rows: Mapping[str, Json], rollups: Iterable[Rollup]) -> S
 def _dump_group(group: Group) -> Json:
     return {
         "watched": group.watched,
+        "recalled": [*sorted(group.recalled)],
         "settled": group.settled,
         "exposure": group.exposure,
         "rate": group.rate,
@@ -179,6 +180,7 @@ def _load_group(row: Any) -> Group:
     fields = ("watched", "settled", "exposure", "rate", "flow", "weight", "negative")
     return Group(
         **{name: row[name] for name in fields},
+        recalled=frozenset(row["recalled"]),
         surge=dispersion_from(*row["surge"]),
         stream=dispersion_from(*row["stream"]),
         season=season_from(counts, watched, clustering),
