@@ -20,16 +20,14 @@ from monitor.core.detect.baseline import (
     RECALLED,
     SETTLED,
     Group,
-    Level,
-    Rate,
     fade,
-    moments,
     newcomer,
     past_exposure,
 )
-from monitor.core.detect.budget import WINDOWS, cluster_rate, share_rate, silence_rate
+from monitor.core.detect.budget import WINDOWS, silence_rate
 from monitor.core.detect.calendar import BUCKETS
-from monitor.core.detect.learning import SHARE_STORIES, blinded, learn_until, take_stock, trim
+from monitor.core.detect.judging import Finding, Window, alarms_of, judge, normal_of
+from monitor.core.detect.learning import blinded, learn_until, take_stock, trim
 from monitor.core.detect.state import (
     KEPT,
     STATE_VERSION,
@@ -45,12 +43,9 @@ from monitor.core.detect.state import (
 )
 from monitor.core.detect.windows import (
     EPOCH,
-    Tally,
-    Track,
     added,
     bucket_of,
     moment_of,
-    origins,
     tallies,
     tally,
     within,
@@ -63,7 +58,6 @@ __all__ = ["STATE_VERSION", "Decision", "Rules", "State", "decide", "dump", "fre
 GAP = 900  # seconds without a tick after which nobody was watching
 LOST = 7200  # seconds of that after which the hours in it teach nothing
 HISTORY_WEIGHT = 0.5  # a feed's old items may be cut short, so they count half
-CONCENTRATION = 50.0  # the share of negative stories sways from hour to hour as a beta of this many stories would
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +171,7 @@ def _relax(draft: Draft, key: Key, now: datetime) -> Signal | None:
     length = WINDOWS[firing.window]
     total = tally(draft.tracks.get(key, ()), pulse.model, max(bucket - length, record.told) + 1, bucket)
     kind = SignalKind.SHARE if firing.share else SignalKind.SURGE
-    found = _judge(_normal(draft, key), Window(firing.window, bucket, total), kind)
+    found = judge(normal_of(draft, key), Window(firing.window, bucket, total), kind)
     level = pulse.share if firing.share else pulse.surge
     young = pulse.changed >= 0 and bucket - pulse.changed < length  # the new model has not filled the window yet
     if found.chance <= level * draft.rules.release or young or blinded(draft.keys, record):
@@ -283,42 +277,7 @@ def _serve(draft: Draft, model: ModelId, present: int) -> None:
         draft.set_key(key, replace(record, level=level.kept(group, part), fed=fed))
 
 
-# --- what a window means ---
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """One window of one key: which length, its last bucket, what it holds."""
-
-    index: int
-    last: int
-    total: Tally
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One window, judged by count or by share."""
-
-    kind: SignalKind
-    window: Window
-    expected: float
-    chance: float
-    publishers: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Normal:
-    """What is normal for one key at this hour."""
-
-    group: Group
-    level: Level
-    rate: Rate
-    hour: int
-
-
-def _normal(draft: Draft, key: Key) -> Normal:
-    group, level = draft.groups[group_of(key)], draft.keys[key].level
-    return Normal(group, level, level.surge(group, draft.pulse.hour), draft.pulse.hour)
+# --- what is told ---
 
 
 def _test(draft: Draft, rollup: Rollup, bucket: int, now: datetime) -> list[Signal]:
@@ -327,7 +286,7 @@ def _test(draft: Draft, rollup: Rollup, bucket: int, now: datetime) -> list[Sign
     record, track = draft.keys[key], draft.tracks[key]
     if bucket <= record.told:
         return []
-    normal = _normal(draft, key)
+    normal = normal_of(draft, key)
     latest = min(bucket_of(now), bucket + WINDOWS[-1] - 1)
     ends = [cell.bucket for cell in within(track, rollup.model, bucket, latest) if cell.negative]
     alarms: list[Finding] = []
@@ -335,7 +294,7 @@ def _test(draft: Draft, rollup: Rollup, bucket: int, now: datetime) -> list[Sign
         totals = tallies(track, rollup.model, last, record.told + 1, WINDOWS)
         for index, total in enumerate(totals):
             if last < bucket + WINDOWS[index] and total.negative >= draft.rules.stories:
-                alarms += _alarms(draft, key, normal, Window(index, last, total))
+                alarms += alarms_of(draft, key, normal, Window(index, last, total))
     if not alarms:
         return []
     best = min(alarms, key=lambda finding: finding.chance)
@@ -364,77 +323,6 @@ def _step(firing: Firing, rules: Rules) -> tuple[int, int]:
     return math.floor(-math.log10(max(firing.chance, 1e-12)) / 3.0), int(
         math.log2(max(1.0, firing.stories / rules.stories))
     )
-
-
-def _alarms(draft: Draft, key: Key, normal: Normal, window: Window) -> list[Finding]:
-    """Return what alarms in this window: its count, its share, both or neither."""
-    pulse, rules = draft.pulse, draft.rules
-    levels = {SignalKind.SURGE: pulse.surge}
-    if window.total.stories >= SHARE_STORIES:
-        levels[SignalKind.SHARE] = pulse.share
-    found = [kind for kind, level in levels.items() if _judge(normal, window, kind).chance <= level]
-    if not found or pulse.model is None:
-        return []
-    first = max(window.last - WINDOWS[window.index] + 1, draft.keys[key].told + 1)
-    brought = origins(draft.tracks[key], pulse.model, first, window.last)
-    counted = _vouched(draft, key, brought, window.total.negative)
-    if counted < rules.stories:
-        return []
-    weight = window.total.weight * counted / window.total.negative
-    sound = replace(window, total=replace(window.total, negative=counted, weight=weight))
-    findings = [_judge(normal, sound, kind) for kind in found]
-    publishers = len({origin.publisher for origin in brought})
-    return [
-        replace(finding, window=window, publishers=publishers)
-        for finding in findings
-        if finding.chance <= levels[finding.kind]
-    ]
-
-
-def _vouched(draft: Draft, key: Key, brought: Sequence[Origin], negative: int) -> int:
-    """Return how many of the negative stories count, by who stands behind them.
-
-    None where too few independent publishers do; else the loudest publisher counts for at most twice what the others
-    bring, so that a chance story by a second one does not open the gate. A trusted publisher, or one that comes
-    through a trusted source, is believed alone. Where publishers cannot be known (bare counts, a source that is one
-    publisher's own, only one publisher anywhere) all count.
-    """
-    rules = draft.rules
-    alone = draft.pulse.publishers < 2 or (key in draft.sources and _one_voice(draft.tracks[key]))
-    if not brought or alone or rules.publishers < 2:
-        return negative
-    if any(
-        origin.publisher in rules.trusted_publishers or origin.source in rules.trusted_sources for origin in brought
-    ):
-        return negative
-    voices: dict[str, int] = {}
-    for origin in brought:
-        voices[origin.publisher] = voices.get(origin.publisher, 0) + origin.negative
-    if len(voices) < rules.publishers:
-        return 0
-    loudest = max(voices.values())
-    return negative - max(0, loudest - 2 * (sum(voices.values()) - loudest))
-
-
-def _one_voice(track: Track) -> bool:
-    """Tell whether all of a day's stories came from one publisher."""
-    return len({origin.publisher for cell in track for origin in cell.origins}) < 2
-
-
-def _judge(normal: Normal, window: Window, kind: SignalKind) -> Finding:
-    """Return how unlikely a window is, by its count or by its share of negative stories."""
-    group, rate, total = normal.group, normal.rate, window.total
-    count = float(round(total.weight / group.unit))
-    pace = rate.mean * group.season.factor(window.last) / group.unit
-    if kind is SignalKind.SHARE:
-        share, evidence = normal.level.share(group, normal.hour)
-        share = min(max(share / group.unit, 1e-6), 1.0 - 1e-6)
-        certainty = 1.0 / (1.0 / evidence + group.doubt + 1.0 / CONCENTRATION)
-        chance = share_rate(min(count, float(total.stories)), total.stories, share, certainty, pace)
-        return Finding(kind, window, total.stories * share * group.unit, chance)
-    end = window.last + 1
-    mean, excess = moments(group, window.index, end - WINDOWS[window.index], end, rate)
-    return Finding(kind, window, mean * group.unit, cluster_rate(count, mean, excess, pace))
 
 
 def _signal(draft: Draft, key: Key, finding: Finding, now: datetime, *, late: bool) -> Signal:

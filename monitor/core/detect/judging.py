@@ -1,0 +1,123 @@
+"""What a window means: how unlikely its count or its share is, and who vouches for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from monitor.core.detect.baseline import Group, Level, Rate, moments
+from monitor.core.detect.budget import WINDOWS, cluster_rate, share_rate
+from monitor.core.detect.learning import SHARE_STORIES
+from monitor.core.detect.state import Draft
+from monitor.core.detect.windows import Tally, Track, origins
+from monitor.core.keys import group_of
+from monitor.types import Key, Origin, SignalKind
+
+CONCENTRATION = 50.0  # the share of negative stories sways from hour to hour as a beta of this many stories would
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One window of one key: which length, its last bucket, what it holds."""
+
+    index: int
+    last: int
+    total: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One window, judged by count or by share."""
+
+    kind: SignalKind
+    window: Window
+    expected: float
+    chance: float
+    publishers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Normal:
+    """What is normal for one key at this hour."""
+
+    group: Group
+    level: Level
+    rate: Rate
+    hour: int
+
+
+def normal_of(draft: Draft, key: Key) -> Normal:
+    """Return what is normal for a key now."""
+    group, level = draft.groups[group_of(key)], draft.keys[key].level
+    return Normal(group, level, level.surge(group, draft.pulse.hour), draft.pulse.hour)
+
+
+def alarms_of(draft: Draft, key: Key, normal: Normal, window: Window) -> list[Finding]:
+    """Return what alarms in this window: its count, its share, both or neither."""
+    pulse, rules = draft.pulse, draft.rules
+    levels = {SignalKind.SURGE: pulse.surge}
+    if window.total.stories >= SHARE_STORIES:
+        levels[SignalKind.SHARE] = pulse.share
+    found = [kind for kind, level in levels.items() if judge(normal, window, kind).chance <= level]
+    if not found or pulse.model is None:
+        return []
+    first = max(window.last - WINDOWS[window.index] + 1, draft.keys[key].told + 1)
+    brought = origins(draft.tracks[key], pulse.model, first, window.last)
+    counted = _vouched(draft, key, brought, window.total.negative)
+    if counted < rules.stories:
+        return []
+    weight = window.total.weight * counted / window.total.negative
+    sound = replace(window, total=replace(window.total, negative=counted, weight=weight))
+    findings = [judge(normal, sound, kind) for kind in found]
+    publishers = len({origin.publisher for origin in brought})
+    return [
+        replace(finding, window=window, publishers=publishers)
+        for finding in findings
+        if finding.chance <= levels[finding.kind]
+    ]
+
+
+def _vouched(draft: Draft, key: Key, brought: Sequence[Origin], negative: int) -> int:
+    """Return how many of the negative stories count, by who stands behind them.
+
+    None where too few independent publishers do; else the loudest publisher counts for at most twice what the others
+    bring, so that a chance story by a second one does not open the gate. A trusted publisher, or one that comes
+    through a trusted source, is believed alone. Where publishers cannot be known (bare counts, a source that is one
+    publisher's own, only one publisher anywhere) all count.
+    """
+    rules = draft.rules
+    alone = draft.pulse.publishers < 2 or (key in draft.sources and _one_voice(draft.tracks[key]))
+    if not brought or alone or rules.publishers < 2:
+        return negative
+    if any(
+        origin.publisher in rules.trusted_publishers or origin.source in rules.trusted_sources for origin in brought
+    ):
+        return negative
+    voices: dict[str, int] = {}
+    for origin in brought:
+        voices[origin.publisher] = voices.get(origin.publisher, 0) + origin.negative
+    if len(voices) < rules.publishers:
+        return 0
+    loudest = max(voices.values())
+    return negative - max(0, loudest - 2 * (sum(voices.values()) - loudest))
+
+
+def _one_voice(track: Track) -> bool:
+    """Tell whether all of a day's stories came from one publisher."""
+    return len({origin.publisher for cell in track for origin in cell.origins}) < 2
+
+
+def judge(normal: Normal, window: Window, kind: SignalKind) -> Finding:
+    """Return how unlikely a window is, by its count or by its share of negative stories."""
+    group, rate, total = normal.group, normal.rate, window.total
+    count = float(round(total.weight / group.unit))
+    pace = rate.mean * group.season.factor(window.last) / group.unit
+    if kind is SignalKind.SHARE:
+        share, evidence = normal.level.share(group, normal.hour)
+        share = min(max(share / group.unit, 1e-6), 1.0 - 1e-6)
+        certainty = 1.0 / (1.0 / evidence + group.doubt + 1.0 / CONCENTRATION)
+        chance = share_rate(min(count, float(total.stories)), total.stories, share, certainty, pace)
+        return Finding(kind, window, total.stories * share * group.unit, chance)
+    end = window.last + 1
+    mean, excess = moments(group, window.index, end - WINDOWS[window.index], end, rate)
+    return Finding(kind, window, mean * group.unit, cluster_rate(count, mean, excess, pace))
