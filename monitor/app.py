@@ -266,12 +266,14 @@ class Daemon:
             log.error("a source is given up until the next start", source=source.id, error=str(error))  # noqa: TRY400
 
     async def _tick(self) -> None:
-        """Hand the pipeline a tick at each full minute, UTC."""
+        """Hand the pipeline each full minute, UTC; at the start the present one, unless a restart comes within it."""
+        told = await self._store.last_tick()
         while True:
-            now = self._clock.now()
-            coming = now.replace(second=0, microsecond=0) + TICK
-            await self._clock.sleep((coming - now).total_seconds())
-            await self._pipeline.tick(self._clock.now().replace(second=0, microsecond=0))
+            minute = self._clock.now().replace(second=0, microsecond=0)
+            if told is None or told < minute:
+                await self._pipeline.tick(minute)
+                told = minute
+            await self._clock.sleep((minute + TICK - self._clock.now()).total_seconds())
 
     async def _prune(self) -> None:
         """Delete article texts that are past their retention."""
