@@ -147,9 +147,9 @@ def bench(
     seconds: Annotated[float, typer.Option(min=1.0, help="How long to measure each.")] = 10.0,
 ) -> None:
     """Measure understanding on this machine, beside a plain transformers pipeline; prints JSON."""
-    from monitor.commands import bench as run_bench
+    from monitor.commands import measure
 
-    run_bench(sys.stdout, model, seconds)
+    measure(sys.stdout, model, seconds)
 
 
 @db.command()

@@ -92,6 +92,13 @@ def detect_file(path: Path, out: TextIO, false_alarms: str) -> None:
         out.writelines(line + "\n" for line in detect_lines(lines, budget, str(path)))
 
 
+def measure(out: TextIO, model: str, seconds: float) -> None:
+    """Measure understanding beside a plain transformers pipeline, and write the figures as JSON."""
+    from monitor.scoring.bench import bench  # noqa: PLC0415 - torch waits until it is needed
+
+    out.write(json.dumps(bench(model, seconds=seconds), indent=2) + "\n")
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[TextIO]:
     """Open a text file, or standard input for `-`."""

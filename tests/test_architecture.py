@@ -31,7 +31,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "lifecycle": (*GROUND, "ports"),
     "config": ("errors",),
 }
-TOP = ("assembly", "panel", "report", "replay", "app", "cli", "commands", "check", "demo")  # the composition root: these may import every room
+# The composition root: these may import every room.
+TOP = ("assembly", "panel", "report", "replay", "app", "cli", "commands", "check", "demo")
 MAY_IMPORT_TORCH = ("monitor/scoring/model.py", "monitor/scoring/explain.py", "monitor/scoring/network.py", "trainer/")
 IMPURE = {"asyncio", "os", "socket", "subprocess", "pathlib", "sqlite3", "random", "time", "threading"}
 
