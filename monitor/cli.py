@@ -42,6 +42,23 @@ class Role(StrEnum):
     ALL = "all"
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"newsquake {version('newsquake')}")
+        raise typer.Exit
+
+
+@app.callback()
+def newsquake(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
 @app.command()
 def run(
     config: ConfigFile = DEFAULT,
