@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from pydantic import JsonValue
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from monitor.core.manifest import (
     NAME,
@@ -56,7 +56,7 @@ def write(network: Network, recipe: Recipe, data: Data, base: Base, out: Path, *
     weights = {name: each.half().contiguous() for name, each in network.state_dict().items()}
     if recipe.fit.freeze_words:
         del weights[WORDS]
-    save_file(weights, out / WEIGHTS)
+    (out / WEIGHTS).write_bytes(save(weights))
     (out / TOKENIZER).write_bytes((base.folder / TOKENIZER).read_bytes())
     manifest = Manifest(
         base=BaseModelReference(reference=base.reference, sha256=base.sha256),

@@ -4,6 +4,7 @@ it is whole."""
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
@@ -128,6 +129,6 @@ def model_id(raw: bytes) -> ModelId:
     return ModelId(hashlib.sha256(raw).hexdigest()[:16])
 
 
-def disagreement(wanted: dict[str, dict[str, float]], found: dict[str, dict[str, float]]) -> float:
+def disagreement(wanted: Mapping[str, Mapping[str, float]], found: Mapping[str, Mapping[str, float]]) -> float:
     """Return how far two outputs lie apart at most, in probability."""
     return max(abs(p - found[head][label]) for head, given in wanted.items() for label, p in given.items())

@@ -288,7 +288,7 @@ def _open_checkpoint(folder: Path, labels: Mapping[str, str]) -> Model:
 def _from_transformers(folder: Path) -> tuple[Any, Any]:
     import transformers  # noqa: PLC0415 - takes seconds, and the shipped model does without
 
-    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         classifier, info = transformers.AutoModelForSequenceClassification.from_pretrained(
@@ -320,7 +320,7 @@ def plain_pipeline(reference: str, *, limit: int, batch: int) -> Callable[[Seque
     fp32, on the checkpoint `reference` with a fresh head of three labels, cut at the same token limit."""
     import transformers  # noqa: PLC0415 - takes seconds, and the shipped model does without
 
-    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     folder = locate(reference)
     made = transformers.pipeline(

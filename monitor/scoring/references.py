@@ -31,7 +31,7 @@ def locate(reference: str, *, cache: Path | None = None) -> Path:
 
 def _folder(folder: Path, reference: str) -> Path:
     if not folder.is_dir():
-        raise ArtefactError(f"model {reference!r}: {folder} is no folder; expected one that holds a model")
+        raise ConfigurationError(f"model {reference!r}: {folder} is no folder; expected one that holds a model")
     return folder
 
 

@@ -78,8 +78,8 @@ def judge_all(model: Model, texts: Sequence[Text], budget: int) -> tuple[list[Ju
                 failed[batch[0]] = error
             else:
                 waiting.extendleft([batch[len(batch) // 2 :], batch[: len(batch) // 2]])
-    for index, error in failed.items():
-        results[index] = error
+    for index, reason in failed.items():
+        results[index] = reason
     return results, budget
 
 

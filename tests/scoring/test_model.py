@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from monitor.core.manifest import TOLERANCE, disagreement
+from monitor.core.manifest import TOLERANCE, Golden, disagreement
 from monitor.errors import ArtefactError, ConfigurationError
 from monitor.scoring import model as scoring_model
 from monitor.scoring.model import Model, open_model
@@ -48,7 +48,7 @@ def test_the_shipped_model_repeats_its_golden_outputs(builtin: Model) -> None:
     golden = content["golden"]
     found = judged(builtin, *[(each["text"], [tuple(span) for span in each["spans"]]) for each in golden])
     for each, answer in zip(golden, found, strict=True):
-        assert disagreement(each["probabilities"], {h: dict(p) for h, p in answer.items()}) <= TOLERANCE
+        assert disagreement(each["probabilities"], answer) <= TOLERANCE
 
 
 def test_what_is_good_for_one_company_is_bad_for_the_other(builtin: Model) -> None:
@@ -72,7 +72,11 @@ def test_probabilities_add_up(builtin: Model) -> None:
 
 
 def test_neighbours_in_a_batch_do_not_change_a_judgement(builtin: Model) -> None:
-    texts = [("Acme Bank cuts its outlook", []), ("Acme Bank cuts its outlook " * 9, []), ("Oil", [])]
+    texts: list[tuple[str, list[tuple[int, int]]]] = [
+        ("Acme Bank cuts its outlook", []),
+        ("Acme Bank cuts its outlook " * 9, []),
+        ("Oil", []),
+    ]
     together = judged(builtin, *texts)
     for text, judgement in zip(texts, together, strict=True):
         (alone,) = judged(builtin, text)
@@ -164,7 +168,7 @@ def test_a_reference_that_cannot_be_is_a_usage_error(reference: str) -> None:
 
 
 def test_a_folder_that_is_missing_or_holds_no_model_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ArtefactError, match="nowhere is no folder"):
+    with pytest.raises(ConfigurationError, match="nowhere is no folder"):
         open_model(f"path:{tmp_path / 'nowhere'}")
     with pytest.raises(ArtefactError, match=r"is `model\.default` a model folder"):
         open_model(f"path:{tmp_path}")
@@ -263,7 +267,7 @@ def test_too_little_memory_is_told_as_such(builtin: Model, monkeypatch: pytest.M
 
 
 def test_bf16_is_used_only_where_it_is_faster_and_true(builtin: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    golden = [scoring_model.Golden(text="Acme falls", probabilities={})]
+    golden = [Golden(text="Acme falls", probabilities={})]
     golden = [
         g.model_copy(update={"probabilities": {h: dict(p) for h, p in a.items()}})
         for g, a in zip(golden, builtin.answers(golden), strict=True)

@@ -58,6 +58,16 @@ async def worker() -> AsyncIterator[Worker]:
     await made.close()
 
 
+def held(begun: threading.Event, gate: threading.Event) -> Callable[[], object]:
+    """Say that a batch has begun, and hold it at the gate."""
+
+    def wait() -> None:
+        begun.set()
+        gate.wait(10)
+
+    return wait
+
+
 def negatives(results: Sequence[Score | Unscorable]) -> list[int | None]:
     return [round(each.sentiment.negative * 1000) if isinstance(each, Score) else None for each in results]
 
@@ -134,8 +144,8 @@ async def test_a_dead_thread_reaches_every_waiter_and_who_comes_later() -> None:
 
 
 async def test_closing_leaves_nobody_waiting() -> None:
-    model, gate, begun = Fake(), threading.Event(), threading.Event()
-    model.before = lambda: (begun.set(), gate.wait(10))
+    model, (begun, gate) = Fake(), (threading.Event(), threading.Event())
+    model.before = held(begun, gate)
     worker = Worker(model, FakeClock(NOW))
     first = asyncio.create_task(worker.score([mention("first")]))
     await asyncio.to_thread(begun.wait, 10)
@@ -154,8 +164,8 @@ async def test_closing_leaves_nobody_waiting() -> None:
 
 
 async def test_a_caller_that_gives_up_costs_nothing_more() -> None:
-    model, gate, begun = Fake(), threading.Event(), threading.Event()
-    model.before = lambda: (begun.set(), gate.wait(10))
+    model, (begun, gate) = Fake(), (threading.Event(), threading.Event())
+    model.before = held(begun, gate)
     worker = Worker(model, FakeClock(NOW))
     first = asyncio.create_task(worker.score([mention("first")]))
     await asyncio.to_thread(begun.wait, 10)

@@ -15,14 +15,14 @@ Write = Callable[..., Path]
 SIGNS = HeadRecipe(labels=("negative", "neutral", "positive"))
 
 
-def recipe(file: Path | str, dev: float = 0.0, **other: object) -> Recipe:
+def recipe(file: Path | str, dev: float = 0.0, **other: str) -> Recipe:
     columns = FileRecipe.model_validate({"file": str(file), "heads": {"sentiment": "label", "topic": "topic"}, **other})
     topics = HeadRecipe(labels=("strike", "dividend"))
     return Recipe(heads={"sentiment": SIGNS, "topic": topics}, data=(columns,), fit=FitRecipe(dev=dev))
 
 
-def read(file: Path, **other: object) -> Data:
-    return load(recipe(file, **other), Path())[0]
+def read(file: Path, dev: float = 0.0, **other: str) -> Data:
+    return load(recipe(file, dev, **other), Path())[0]
 
 
 def test_a_row_without_a_label_for_a_head_does_not_train_it(write_rows: Write) -> None:
