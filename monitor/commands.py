@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -87,7 +88,8 @@ def detect_file(path: Path, out: TextIO, false_alarms: str) -> None:
     try:
         budget: float = TypeAdapter(PerWeek).validate_python(false_alarms)
     except ValidationError as error:
-        raise ConfigurationError(f"--false-alarms: found {false_alarms!r}; {error.errors()[0]['msg']}") from error
+        expected = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ConfigurationError(f"--false-alarms: found {false_alarms!r}; {expected}") from error
     with _opened(path) as lines:
         out.writelines(line + "\n" for line in detect_lines(lines, budget, str(path)))
 
@@ -101,17 +103,13 @@ def measure(out: TextIO, model: str, seconds: float) -> None:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[TextIO]:
-    """Open a text file, or standard input for `-`."""
-    if str(path) == "-":
-        yield sys.stdin
-        return
+    """Open a file, or standard input for `-`. A byte that is not UTF-8 is spelled out, so that its line is refused."""
     try:
-        with path.open(encoding="utf-8-sig") as lines:
-            yield lines
+        stream = sys.stdin.buffer if str(path) == "-" else path.open("rb")
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot read the series ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{path}: byte {error.start} is not UTF-8; a series is UTF-8 text") from error
+    with TextIOWrapper(stream, encoding="utf-8-sig", errors="backslashreplace", newline="") as lines:
+        yield lines
 
 
 async def upgrade_database(config: Path) -> None:

@@ -225,17 +225,16 @@ def detect_lines(lines: Iterable[str], budget: float, where: str = "series") -> 
     Timestamps are ISO 8601 or `YYYY-MM-DD HH:MM:SS`, in UTC where they name no zone; they and the values come out as
     they went in. Raises ConfigurationError naming the line that cannot be read.
     """
-    reader = csv.reader(lines)
-    header = next(reader, None)
+    rows = _rows(lines, where)
+    _, header = next(rows, (where, None))
     if header is None or [name.strip().lower() for name in header] != HEADER:
         found = "nothing" if header is None else repr(",".join(header))
         raise ConfigurationError(f"{where}:1: found {found}; expected the header 'timestamp,value'")
     yield "timestamp,value,expected,score,alert"
     detector = SeriesDetector(budget)
-    for fields in reader:
+    for place, fields in rows:
         if not fields:
             continue
-        place = f"{where}:{reader.line_num}"
         at, value = _read(fields, place)
         try:
             row = detector.row(at, value)
@@ -244,12 +243,23 @@ def detect_lines(lines: Iterable[str], budget: float, where: str = "series") -> 
         yield f"{fields[0].strip()},{fields[1].strip()},{row.expected:.6g},{row.score:.3f},{int(row.alert)}"
 
 
+def _rows(lines: Iterable[str], where: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield each row with its place."""
+    reader = csv.reader(lines)
+    try:
+        for fields in reader:
+            yield f"{where}:{reader.line_num}", fields
+    except csv.Error as error:
+        raise ConfigurationError(f"{where}:{reader.line_num}: not valid CSV: {error}") from error
+
+
 def _read(fields: list[str], place: str) -> tuple[datetime, float]:
     if len(fields) != 2:
         raise ConfigurationError(f"{place}: found {len(fields)} fields; expected two, a timestamp and a value")
     try:
         at = datetime.fromisoformat(fields[0].strip())
-    except ValueError:
+        at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):  # a zone may carry a time out of all calendars
         raise ConfigurationError(
             f"{place}: found the timestamp {fields[0]!r}; expected one such as 2024-03-04 05:06:00"
         ) from None
@@ -259,4 +269,4 @@ def _read(fields: list[str], place: str) -> tuple[datetime, float]:
         value = math.nan
     if not 0.0 <= value < 1e15:
         raise ConfigurationError(f"{place}: found the value {fields[1]!r}; expected a count, 0 or more")
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC), value
+    return at, value

@@ -114,6 +114,8 @@ def test_lines_come_back_as_they_went_in_with_three_columns_more() -> None:
         (["timestamp,value", "2024-01-01,many"], r"counts\.csv:2: found the value 'many'; expected a count"),
         (["timestamp,value", "2024-01-01,-1"], r"counts\.csv:2: found the value '-1'"),
         (["timestamp,value", "2024-01-01,nan"], r"counts\.csv:2: found the value 'nan'"),
+        (["timestamp,value", "0001-01-01T00:00:00+05:00,1"], r"counts\.csv:2: found the timestamp '0001-01-01T"),
+        (["timestamp,value", "2024-01-01," + "1" * 140_000], r"counts\.csv:2: not valid CSV: field larger"),
         (["timestamp,value", "2024-01-02,1", "2024-01-01,1"], r"counts\.csv:3: .* in order of time"),
     ],
 )
