@@ -110,6 +110,10 @@ async def replay(archive: Path, config_path: Path, report: Path) -> None:
     items = await read_archive(archive)
     if not items:
         raise ConfigurationError(f"{archive}: found no items; expected records with a title or text and a time")
+    try:
+        report.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"--report: {report}: cannot make this folder ({error.strerror})") from error
     began, ended = items[0].received, items[-1].received
     scorer = await Worker.open(config.model.default, threads=config.model.threads or None, clock=SystemClock())
     try:
@@ -135,7 +139,6 @@ async def replay(archive: Path, config_path: Path, report: Path) -> None:
         ledger=ledger,
         incidents=incidents,
     )
-    report.mkdir(parents=True, exist_ok=True)
     (report / "report.json").write_text(json.dumps(told, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     (report / "report.html").write_text(page(told, incidents, days), encoding="utf-8")
     print(f"{len(items)} items, {len(incidents)} incidents: {report / 'report.html'}")
