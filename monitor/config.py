@@ -346,10 +346,23 @@ def _from_folder(config: Config, folder: Path) -> Config:
         for source in config.source
     )
     files = tuple(folder / file for file in config.watchlist.files)
+    targets = tuple(
+        target.model_copy(update={"secret": _placed(target.secret, "file:", folder)})
+        if isinstance(target, WebhookTarget) and target.secret
+        else target
+        for target in config.target
+    )
     return config.model_copy(
         update={
             "store": config.store.model_copy(update={"url": url}),
             "watchlist": config.watchlist.model_copy(update={"files": files}),
+            "model": config.model.model_copy(update={"default": _placed(config.model.default, "path:", folder)}),
             "source": sources,
+            "target": targets,
         }
     )
+
+
+def _placed(reference: str, scheme: str, folder: Path) -> str:
+    name = reference.removeprefix(scheme)
+    return f"{scheme}{folder / name}" if name not in ("", reference) else reference

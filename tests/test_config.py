@@ -94,6 +94,16 @@ def test_relative_paths_count_from_the_folder_of_the_file(tmp_path: Path) -> Non
     assert config.source[0].model_dump()["path"] == tmp_path / "old/news.jsonl"
 
 
+def test_so_do_a_model_s_folder_and_a_secret_s_file(tmp_path: Path) -> None:
+    target = '[[target]]\nid = "desk"\nkind = "webhook"\nurl = "https://desk.example/"\nsecret = "file:desk.secret"\n'
+    config = load(written(tmp_path, f'[model]\ndefault = "path:models/mine"\n{target}'))
+    assert config.model.default == f"path:{tmp_path / 'models/mine'}"
+    assert config.target[0].model_dump()["secret"] == f"file:{tmp_path / 'desk.secret'}"
+    elsewhere = load(written(tmp_path, '[model]\ndefault = "path:/models/mine"\n'))
+    assert elsewhere.model.default == "path:/models/mine"
+    assert load(written(tmp_path, "")).model.default == "builtin"
+
+
 def test_secrets_are_read_by_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DESK_SECRET", "s3cret")
     (tmp_path / "secret").write_text("from a file\n", encoding="utf-8")
