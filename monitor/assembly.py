@@ -67,6 +67,9 @@ def rules_of(config: Config) -> Rules:
         stories=detect.min_stories,
         publishers=detect.min_publishers,
         trusted_publishers=frozenset(detect.trusted_publishers),
+        may_be_silent=frozenset(
+            SourceId(source.id) for source in config.source if isinstance(source, sections.ArchiveSource)
+        ),
     )
 
 

@@ -50,7 +50,7 @@ from monitor.core.detect.windows import (
     tally,
     within,
 )
-from monitor.core.keys import group_of
+from monitor.core.keys import group_of, source_key
 from monitor.types import BUCKET, Key, ModelId, Origin, Rollup, Signal, SignalKind, Timeliness
 
 __all__ = ["STATE_VERSION", "Decision", "Rules", "State", "decide", "dump", "fresh", "is_blind", "load"]
@@ -106,7 +106,8 @@ def _pass_time(draft: Draft, second: int, now: datetime) -> list[Signal]:
     if draft.pulse.hour != pulse.hour:
         trim(draft)
     take_stock(draft)
-    signals = [signal for key in sorted(draft.sources) if (signal := _silence(draft, key, now)) is not None]
+    heeded = sorted(draft.sources - {source_key(source) for source in draft.rules.may_be_silent})
+    signals = [signal for key in heeded if (signal := _silence(draft, key, now)) is not None]
     return signals + [signal for key in sorted(draft.firing) if (signal := _relax(draft, key, now)) is not None]
 
 

@@ -4,7 +4,7 @@ from itertools import pairwise
 import pytest
 
 from monitor.core.detect.detector import Rules, is_blind
-from monitor.types import Key, SignalKind, Timeliness
+from monitor.types import Key, SignalKind, SourceId, Timeliness
 
 from .conftest import Desk, rollup
 
@@ -181,6 +181,13 @@ def test_a_source_that_falls_silent_is_told_once_and_heard_again(desk: Desk) -> 
     assert desk.signals[0].window > timedelta(hours=4)
     feed(desk, 1, ("wire", "blog"))
     assert [(signal.key, signal.kind) for signal in desk.signals[1:]] == [("source:wire", SignalKind.SEEING)]
+
+
+def test_the_silence_of_an_archive_means_nothing() -> None:
+    desk = Desk(Rules(may_be_silent=frozenset({SourceId("wire")})))
+    feed(desk, 72, ("wire", "blog"))
+    feed(desk, 48, ("blog",))
+    assert desk.signals == []
 
 
 def test_a_blind_key_never_calms(desk: Desk) -> None:
