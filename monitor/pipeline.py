@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -21,7 +21,7 @@ from typing import TypeVar
 import structlog
 
 from monitor.core.counting import judgements_of, keyed, rollups_of
-from monitor.core.detect.detector import STATE_VERSION, Decision, State, decide, dump
+from monitor.core.detect.detector import STATE_VERSION, Decision, Rules, State, decide, dump
 from monitor.core.entities.tagger import Tagged, Tagger
 from monitor.core.entities.watchlist import Watchlist
 from monitor.core.incidents import STORIES, Folded, evidence_wanted, fold
@@ -40,6 +40,7 @@ from monitor.types import (
     RawItem,
     Rollup,
     Score,
+    SourceId,
 )
 
 UNIT = 256  # items that are scored and committed together, where that many wait
@@ -115,8 +116,12 @@ class Needle:
         return decide(rollups, self.state, now)
 
     def adopt(self, state: State) -> None:
-        """Take over the state of a decision that has been committed."""
-        self.state = state
+        """Take over the state of a decision that has been committed. The rules stay those in force by now."""
+        self.state = replace(state, rules=self.state.rules)
+
+    def obey(self, rules: Rules) -> None:
+        """Decide by other rules from the next call on, also where a decision by the old ones is being committed."""
+        self.state = replace(self.state, rules=rules)
 
 
 async def collect_step(batches: Sequence[Batch], *, desk: Desk, store: Store) -> Collected:
@@ -217,11 +222,16 @@ async def tick_step(tick: Tick, *, store: Store, needle: Needle, desk: Desk) -> 
 
 
 async def _admit(
-    entries: Iterable[DeadLetter | Known | Judged], transaction: Transaction
+    entries: Sequence[DeadLetter | Known | Judged], transaction: Transaction
 ) -> tuple[list[Judged], list[Article], list[Settled]]:
-    """Tell new from known, also within the unit. Returns the new, the revisions, and how each entry ends."""
-    entries = tuple(entries)
-    digests = dict(await transaction.known({each.article.id for each in entries if isinstance(each, Judged)}))
+    """Tell new from known, also within the unit. Returns the new, the revisions, and how each entry ends.
+
+    What was new, or revised, when the unit was collected may have been stored since, with the unit before it.
+    """
+    unsure = {
+        each.article.id for each in entries if isinstance(each, Judged) or (isinstance(each, Known) and each.revised)
+    }
+    digests = dict(await transaction.known(unsure))
     fresh: list[Judged] = []
     revised: list[Article] = []
     settled: list[Settled] = []
@@ -234,8 +244,7 @@ async def _admit(
             fresh.append(entry)
             outcome = Outcome.STORED
         else:
-            changed = entry.revised if isinstance(entry, Known) else digests[article.id] != article.digest
-            if changed and digests.get(article.id) != article.digest:
+            if digests.get(article.id, article.digest) != article.digest:
                 revised.append(article)
             outcome = Outcome.DUPLICATE
         digests[article.id] = article.digest
@@ -281,13 +290,12 @@ async def _tell(decision: Decision, transaction: Transaction, desk: Desk, now: d
 async def _account(batches: Sequence[Batch], settled: Sequence[Settled], transaction: Transaction) -> None:
     """Write the ledger and the positions: what was received is what ended, in the same transaction."""
     ends = iter(settled)
-    totals: dict[str, Counter[Outcome]] = {}
+    totals: dict[SourceId, Counter[Outcome]] = {}
     for batch in batches:
         totals.setdefault(batch.source, Counter()).update(next(ends).outcome for _ in batch.items)
-    for batch in {batch.source: batch for batch in batches}.values():
-        count = totals[batch.source]
+    for source, count in totals.items():
         await transaction.settle(
-            batch.source,
+            source,
             Ledger(
                 received=count.total(),
                 stored=count[Outcome.STORED],
@@ -333,7 +341,7 @@ class Pipeline:
         self._scored: asyncio.Queue[Scored | Tick] = asyncio.Queue(1)
         self._under_way = 0
         self.ticked: datetime | None = None  # the last tick that was decided
-        self.trouble: str | None = None  # what the database last refused, until it accepts again
+        self._troubles: dict[str, str] = {}  # by stage, why the database refuses, until it accepts again
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -341,6 +349,11 @@ class Pipeline:
     def needle(self) -> Needle:
         """The detector's state, as committed."""
         return self._needle
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the database refuses to be read or written at present; None where it does not."""
+        return next(iter(self._troubles.values()), None)
 
     async def submit(self, batch: Batch) -> None:
         """Hand a batch over; waits while the queue is full."""
@@ -350,7 +363,7 @@ class Pipeline:
         except BaseException:
             self._leave(1)
             raise
-        self._telemetry.queue_items.labels("score").set(self._bus.waiting())
+        self._telemetry.queue_items.labels("collect").set(self._bus.waiting())
 
     async def tick(self, at: datetime) -> None:
         """Let a tick pass after everything that has been scored before it."""
@@ -369,9 +382,11 @@ class Pipeline:
         """Run `collect_step` for ever."""
         while True:
             batches = await self._bus.take(UNIT)
-            self._telemetry.queue_items.labels("score").set(self._bus.waiting())
+            self._telemetry.queue_items.labels("collect").set(self._bus.waiting())
             with self._telemetry.stage_seconds.labels("collect").time():
-                collected = await self._insist(partial(collect_step, batches, desk=self.desk, store=self._store))
+                collected = await self._insist(
+                    "collect", partial(collect_step, batches, desk=self.desk, store=self._store)
+                )
             self._count("collect", collected.entries)
             await self._collected.put(collected)
 
@@ -396,14 +411,18 @@ class Pipeline:
 
     async def _commit(self, work: Scored | Tick) -> Folded:
         if isinstance(work, Tick):
-            return await self._insist(partial(tick_step, work, store=self._store, needle=self._needle, desk=self.desk))
+            tick = partial(tick_step, work, store=self._store, needle=self._needle, desk=self.desk)
+            folded = await self._insist("watch", tick)
+            self.ticked = work.at
+            return folded
         watched = await self._insist(
-            partial(watch_step, work, store=self._store, needle=self._needle, desk=self.desk, clock=self._clock)
+            "watch",
+            partial(watch_step, work, store=self._store, needle=self._needle, desk=self.desk, clock=self._clock),
         )
         await self._acknowledge(work, watched.settled)
         return watched.folded
 
-    async def _insist(self, step: Callable[[], Awaitable[T]]) -> T:
+    async def _insist(self, stage: str, step: Callable[[], Awaitable[T]]) -> T:
         """Try until the database accepts. A stale epoch is the one refusal that no patience mends."""
         pause = RETRY_FIRST
         while True:
@@ -412,12 +431,12 @@ class Pipeline:
             except OwnershipLost:
                 raise
             except StoreError as error:
-                self.trouble = str(error)
-                log.warning("the database refused; trying again", error=str(error), seconds=pause)
+                self._troubles[stage] = str(error)
+                log.warning("the database refused; trying again", stage=stage, error=str(error), seconds=pause)
                 await self._clock.sleep(pause)
                 pause = min(2 * pause, RETRY_LAST)
             else:
-                self.trouble = None
+                self._troubles.pop(stage, None)
                 return result
 
     async def _acknowledge(self, work: Scored, settled: Sequence[Settled]) -> None:
