@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from monitor.errors import ConfigurationError
 
@@ -29,11 +29,22 @@ def duration(value: object) -> object:
     """Read `"400 days"`, `"5 min"`, `"1.5 h"` as a timedelta; leave what is not text to pydantic."""
     if not isinstance(value, str):
         return value
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+?)s?\s*", value.lower())
-    unit = found and UNITS.get(found[2], UNITS.get(found[2] + "s"))
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", value.lower())
+    word = found[2] if found else ""
+    unit = UNITS.get(word) or (len(word) > 2 and UNITS.get(word.removesuffix("s")))  # "days", but not "ms"
     if not found or not unit:
         raise ValueError('expected a time such as "30 s", "5 min", "6 h" or "400 days"')
-    return timedelta(seconds=float(found[1]) * unit)
+    try:
+        return timedelta(seconds=float(found[1]) * unit)
+    except OverflowError as error:
+        raise ValueError("expected a time that a calendar can hold") from error
+
+
+def some_time(value: timedelta) -> timedelta:
+    """Refuse no time at all, and less."""
+    if value <= timedelta(0):
+        raise ValueError("expected more than no time at all")
+    return value
 
 
 def rate(value: object) -> object:
@@ -59,8 +70,8 @@ def secret_reference(value: str) -> str:
     return value
 
 
-Duration = Annotated[timedelta, BeforeValidator(duration)]
-PerWeek = Annotated[float, BeforeValidator(rate)]
+Duration = Annotated[timedelta, BeforeValidator(duration), AfterValidator(some_time)]
+PerWeek = Annotated[float, BeforeValidator(rate), Field(gt=0, allow_inf_nan=False)]
 Glob = Annotated[str, AfterValidator(glob)]
 Secret = Annotated[str, AfterValidator(secret_reference)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
@@ -262,6 +273,10 @@ def load(path: Path) -> Config:
         raise ConfigurationError(f"{path}: not valid TOML: {error}") from error
     try:
         config = Config(**data)
+    except SettingsError as error:
+        raise ConfigurationError(
+            f"the environment (NEWSQUAKE_…): {error}; expected JSON for a list or a table"
+        ) from error
     except ValidationError as error:
         raise ConfigurationError("\n".join(f"{path}: {problem}" for problem in problems(error))) from error
     return _from_folder(config, path.resolve().parent)
@@ -311,9 +326,14 @@ def _problem(entry: Any) -> str:
     message = entry["msg"].removeprefix("Value error, ")
     if not key:
         return str(message)
-    if location[-1] == "secret":  # it may be the secret itself
+    if location[-1] in ("secret", "url"):  # it may be the secret itself, or an address that holds one
         return f"{key}: {message}"
-    return f"{key}: found {entry['input']!r}; {message[0].lower()}{message[1:]}"
+    return f"{key}: found {_shown(entry['input'])}; {message[0].lower()}{message[1:]}"
+
+
+def _shown(value: object) -> str:
+    """Return a single value as it stands; of a table or a list, which may hold a secret, only what it is."""
+    return "a table" if isinstance(value, dict) else "a list" if isinstance(value, (list, tuple)) else repr(value)
 
 
 _KINDS = {

@@ -50,6 +50,16 @@ def test_times_and_budgets_are_written_in_words(tmp_path: Path) -> None:
         ('[[route]]\ntargets = ["desk"]', ["route[0].targets: there is no target 'desk'"]),
         ("[store\nurl = 1", ["not valid TOML", "line 1"]),
         ("api = 3", ["api: found 3"]),
+        ("[source]\nid = 3", ["source: found a table"]),
+        ("[detect]\nfalse_alarms = 0", ["detect.false_alarms: found 0", "greater than 0"]),
+        ("[detect]\nfalse_alarms = nan", ["detect.false_alarms: found nan", "greater than 0"]),
+        ('[limits]\ndrain = "500 ms"', ["limits.drain: found '500 ms'", '"30 s"']),
+        ('[store]\nretention = "1000000000 years"', ["store.retention: found", "calendar"]),
+        ("[detect]\nlateness = -5", ["detect.lateness: found -5", "more than no time"]),
+        (
+            '[[source]]\nid="a"\nkind="feed"\nurl="http://x"\ninterval="0 s"',
+            ["source[0].interval: found '0 s'", "more than no time"],
+        ),
     ],
 )
 def test_a_mistake_is_named_with_what_was_found_and_what_is_expected(
@@ -71,6 +81,12 @@ def test_a_secret_written_into_the_file_is_refused_and_not_repeated(tmp_path: Pa
     assert "hunter2" not in message
 
 
+def test_neither_are_the_secrets_that_an_address_or_a_table_may_hold(tmp_path: Path) -> None:
+    target = 'id="t"\nkind="webhook"\nurl="htps://t.example/hunter2"'
+    assert "hunter2" not in refusal(tmp_path, f"[[target]]\n{target}")
+    assert "hunter2" not in refusal(tmp_path, f"[target]\n{target}")
+
+
 def test_a_file_that_is_not_text_or_not_there_says_so(tmp_path: Path) -> None:
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigurationError, match="not UTF-8"):
@@ -85,6 +101,11 @@ def test_the_environment_overrides_a_key(tmp_path: Path, monkeypatch: pytest.Mon
     config = load(written(tmp_path, '[api]\nbind = "127.0.0.1:9"\n'))
     assert config.detect.false_alarms == 3.0
     assert config.api.bind == "127.0.0.1:0"
+
+
+def test_a_list_in_the_environment_that_is_no_json_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEWSQUAKE_WATCHLIST_FILES", "watchlist.toml")
+    assert "watchlist" in refusal(tmp_path, "")
 
 
 def test_relative_paths_count_from_the_folder_of_the_file(tmp_path: Path) -> None:
