@@ -90,12 +90,10 @@ async def _source(section: sections.AnySource, client: HttpClient, parsers: Pars
         case sections.FeedSource():
             fetched = await Fetcher(client).fetch(section.url, Validators(), SystemClock().now())
             if not isinstance(fetched, Document):
-                raise SourceError(f"{section.url}: answered that nothing changed, though it was asked for everything")
+                raise SourceError("answered that nothing changed, though it was asked for everything")
             feed = await parsers.read(fetched.body, fetched.content_type, fetched.location)
             if not feed.format:
-                raise SourceError(
-                    f"{section.url}: found {fetched.content_type or 'no content type'}; expected RSS or Atom"
-                )
+                raise SourceError(f"found {fetched.content_type or 'no content type'}; expected RSS or Atom")
             return f"{feed.format}, {len(feed.entries)} items"
         case sections.PushSource():
             return "POST /api/v1/articles"

@@ -30,7 +30,7 @@ EVERY = timedelta(minutes=5)  # between two ticks: the days are to pass quickly
 
 
 class Show:
-    """Prints each incident as it comes, and remembers it as it was when it opened."""
+    """Prints each incident as it comes, and remembers it as it was last."""
 
     def __init__(self, *, quiet: bool) -> None:
         self.incidents: dict[IncidentId, Incident] = {}

@@ -56,7 +56,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """What the operator decides and may change while the daemon runs; swapped whole, between two units."""
+    """What the operator decides and may change while the daemon runs; swapped whole.
+
+    A unit under way at the change was read by the old one and is counted and routed by the new.
+    """
 
     watchlist: Watchlist
     tagger: Tagger

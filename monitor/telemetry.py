@@ -225,7 +225,7 @@ def installed_version() -> str:
 
 
 def configure_log(level: str = "info", *, json: bool = False) -> None:
-    """Send the log to standard error: lines for people, or JSON for machines. Called once, by the command line.
+    """Send the log to standard error: lines for people, or JSON for machines. Called again, it takes over.
 
     Tracebacks show no values of variables, which may be secrets.
     """
