@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -63,7 +64,8 @@ def alarms_of(draft: Draft, key: Key, normal: Normal, window: Window) -> list[Fi
         return []
     first = max(window.last - WINDOWS[window.index] + 1, draft.keys[key].told + 1)
     brought = origins(draft.tracks[key], pulse.model, first, window.last)
-    counted = _vouched(draft, key, brought, window.total.negative)
+    ordinary = judge(normal, window, SignalKind.SURGE).expected / normal.group.unit
+    counted = _vouched(draft, key, brought, ordinary) if brought else window.total.negative  # bare counts: unknown
     if counted < rules.stories:
         return []
     weight = window.total.weight * counted / window.total.negative
@@ -77,29 +79,29 @@ def alarms_of(draft: Draft, key: Key, normal: Normal, window: Window) -> list[Fi
     ]
 
 
-def _vouched(draft: Draft, key: Key, brought: Sequence[Origin], negative: int) -> int:
+def _vouched(draft: Draft, key: Key, brought: Sequence[Origin], ordinary: float) -> int:
     """Return how many of the negative stories count, by who stands behind them.
 
-    None where too few independent publishers do; else the loudest publisher counts for at most twice what the others
-    bring, so that a chance story by a second one does not open the gate. A trusted publisher, or one that comes
-    through a trusted source, is believed alone. Where publishers cannot be known (bare counts, a source that is one
-    publisher's own, only one publisher anywhere) all count.
+    None where too few independent publishers do. All where the others than the loudest bring more than the `ordinary`
+    count of the window by as many stories as there must be such publishers; else the loudest counts for at most twice
+    what they bring, so that an ordinary story by a second one does not open the gate. A trusted publisher, or one
+    that comes through a trusted source, is believed alone. Where publishers cannot be known (a source that is
+    one publisher's own, only one publisher anywhere) all count.
     """
-    rules = draft.rules
+    rules, total = draft.rules, sum(origin.negative for origin in brought)
     alone = draft.pulse.publishers < 2 or (key in draft.sources and _one_voice(draft.tracks[key]))
-    if not brought or alone or rules.publishers < 2:
-        return negative
-    if any(
+    trusted = any(
         origin.publisher in rules.trusted_publishers or origin.source in rules.trusted_sources for origin in brought
-    ):
-        return negative
-    voices: dict[str, int] = {}
+    )
+    voices = Counter[str]()
     for origin in brought:
-        voices[origin.publisher] = voices.get(origin.publisher, 0) + origin.negative
+        voices[origin.publisher] += origin.negative
+    if alone or trusted or rules.publishers < 2:
+        return total
     if len(voices) < rules.publishers:
         return 0
-    loudest = max(voices.values())
-    return negative - max(0, loudest - 2 * (sum(voices.values()) - loudest))
+    others = total - max(voices.values())
+    return total if others >= rules.publishers - 1 + ordinary else min(total, 3 * others)
 
 
 def _one_voice(track: Track) -> bool:
