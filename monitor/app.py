@@ -10,7 +10,6 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -18,7 +17,7 @@ from random import Random
 import structlog
 
 from monitor import config as sections
-from monitor.api.listen import address_of
+from monitor.api.listen import address_of, listen
 from monitor.api.server import ApiServer, create_app
 from monitor.api.services import Submit
 from monitor.assembly import Workshop, desk_of, rules_of, sources_of, targets_of
@@ -90,6 +89,7 @@ class Daemon:
         self._random = random
         self._witness = witness
         self._supervisor = Supervisor()
+        self._changing = asyncio.Lock()  # starting, taking up a configuration and closing wait for each other
         self._workshop = Workshop(config, clock=clock, random=random, telemetry=telemetry)
         self._sources: dict[SourceId, tuple[sections.AnySource, Source]] = {}
         self._doors: dict[SourceId, Submit] = {}
@@ -125,12 +125,13 @@ class Daemon:
         Without `ticking`, time passes only where somebody hands ticks to the pipeline, as a replay does.
         """
         began = time.monotonic()
-        try:
-            await self._open()
-        except BaseException:
-            await self._supervisor.close(within=5.0)
-            raise
-        self._begin(ticking=ticking)
+        async with self._changing:
+            try:
+                await self._open()
+            except BaseException:
+                await self._supervisor.close(within=5.0)
+                raise
+            self._begin(ticking=ticking)
         log.info(
             "ready",
             address=self.address,
@@ -141,10 +142,19 @@ class Daemon:
 
     async def close(self) -> None:
         """Finish what is under way, within `limits.drain`, and close. Raise what made a part fail, if one did."""
-        await self._supervisor.close(within=self._config.limits.drain.total_seconds())
+        async with self._changing:
+            await self._supervisor.close(within=self._config.limits.drain.total_seconds())
 
     async def reload(self, path: Path) -> None:
-        """Take up a changed configuration file. One with a mistake in it changes nothing, and the log says why."""
+        """Take up a changed configuration file. One with a mistake in it changes nothing, and the log says why.
+
+        While the daemon starts, or takes up another change, this waits; once it stops, nothing is taken up any more.
+        """
+        async with self._changing:
+            if not self._supervisor.stopping.is_set():
+                await self._take_up(path)
+
+    async def _take_up(self, path: Path) -> None:
         try:
             config = load_config(path)
             desk, rules = desk_of(config), rules_of(config)
@@ -162,7 +172,7 @@ class Daemon:
         # From here on nothing can fail.
         configure_log(config.log.level, json=config.log.format == "json")
         self._pipeline.desk = desk
-        self._needle.adopt(replace(self._needle.state, rules=rules))
+        self._needle.obey(rules)
         wanted = {SourceId(section.id): section for section in sources_of(config)}
         for id_, (section, _) in list(self._sources.items()):
             if wanted.get(id_) != section:
@@ -187,6 +197,7 @@ class Daemon:
         targets = [(section, self._workshop.target(section)) for section in targets_of(config)]
         sources = [(section, self._workshop.source(section)) for section in sources_of(config)]
         address = address_of(config.api.bind)
+        listen(address).close()  # a port in use is told before the database is touched and the model loaded
         if config.store.url.startswith("sqlite:"):
             await upgrade(config.store.url)
         self._store = await SqlStore.open(config.store.url, self._clock)
