@@ -32,6 +32,11 @@ class Daemon:
         self.log = config.with_suffix(".log")
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def start(self, *, wait: bool = True) -> None:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -62,11 +67,11 @@ class Daemon:
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
 
-    def stop(self) -> int:
-        """Ask it to stop, and return its exit code."""
+    def stop(self, within: float = START) -> int:
+        """Ask it to stop, and return its exit code; raise TimeoutExpired where it takes more seconds than `within`."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(timeout=60)
+        return self._process.wait(timeout=within)
 
     def signal(self, number: signal.Signals) -> None:
         assert self._process is not None
@@ -85,11 +90,11 @@ class Daemon:
         return self._ask(urllib.request.Request(self.address + path))
 
     def post(self, path: str, value: object) -> tuple[int, Any]:
-        return self._ask(
-            urllib.request.Request(
-                self.address + path, json.dumps(value).encode(), {"Content-Type": "application/json"}, method="POST"
-            )
-        )
+        return self.send(path, json.dumps(value).encode(), "application/json")
+
+    def send(self, path: str, body: bytes, kind: str) -> tuple[int, Any]:
+        """Post bytes as they are, said to be of a kind."""
+        return self._ask(urllib.request.Request(self.address + path, body, {"Content-Type": kind}, method="POST"))
 
     def _ask(self, request: urllib.request.Request) -> tuple[int, Any]:
         try:

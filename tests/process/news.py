@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from email.utils import format_datetime
@@ -42,6 +42,16 @@ def serving(handler: type[BaseHTTPRequestHandler], **world: Any) -> Iterator[str
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+class Fixed(Handler):
+    """Answers each path as `answers` says, {path: (status, body, headers)}, and every other with 500."""
+
+    answers: Mapping[str, tuple[int, bytes, Mapping[str, str]]] = {}
+
+    def do_GET(self) -> None:
+        status, body, headers = self.answers.get(self.path, (500, b"", {}))
+        self.answer(status, body, **headers)
 
 
 class Newsroom:
