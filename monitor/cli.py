@@ -121,7 +121,7 @@ def score(
     """
     from monitor.commands import score_lines
 
-    asyncio.run(score_lines(sys.stdin.buffer, sys.stdout, model=model, watchlists=watchlist or []))
+    asyncio.run(score_lines(sys.stdin.fileno(), sys.stdout, model=model, watchlists=watchlist or []))
 
 
 @app.command()

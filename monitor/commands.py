@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from threading import Thread
-from typing import BinaryIO, TextIO
+from threading import Semaphore, Thread
+from typing import TextIO
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -19,22 +19,23 @@ from monitor.assembly import watchlist_of
 from monitor.clock import SystemClock
 from monitor.config import PerWeek, load
 from monitor.core.entities.tagger import Tagger
-from monitor.errors import ConfigurationError
+from monitor.errors import ConfigurationError, NewsquakeError
 from monitor.judging import Answer, judge, read_line
 from monitor.scoring.worker import Worker
 from monitor.series import detect_lines
 from monitor.store import operations
 
 CHUNK = 512  # lines judged together, where that many wait
+AHEAD = 8 * CHUNK  # lines read before they are judged
 
 
-async def score_lines(lines: BinaryIO, out: TextIO, *, model: str, watchlists: Sequence[Path]) -> None:
-    """Judge each line and write one JSON line for it, in order, as soon as it is judged."""
+async def score_lines(source: int, out: TextIO, *, model: str, watchlists: Sequence[Path]) -> None:
+    """Judge each line of an open file, given by its descriptor; write one JSON line for it, in order, once judged."""
     watchlist = watchlist_of(tuple(watchlists))
     tagger, clock = Tagger(watchlist), SystemClock()
     worker = await Worker.open(model, clock=clock)
     try:
-        async for chunk in _waiting(lines):
+        async for chunk in _waiting(source):
             answers = await judge(
                 [read_line(line, number) for number, line in chunk],
                 scorer=worker,
@@ -50,37 +51,38 @@ async def score_lines(lines: BinaryIO, out: TextIO, *, model: str, watchlists: S
         await worker.close()
 
 
-async def _waiting(lines: BinaryIO) -> AsyncIterator[list[tuple[int, bytes]]]:
+async def _waiting(source: int) -> AsyncIterator[list[tuple[int, bytes]]]:
     """Yield numbered lines in chunks of what has come, so that a slow writer is answered line by line."""
-    queue: SimpleQueue[tuple[int, bytes] | None] = SimpleQueue()
+    loop = asyncio.get_running_loop()
+    came: asyncio.Queue[tuple[int, bytes] | OSError | None] = asyncio.Queue()
+    room = Semaphore(AHEAD)
 
     def read() -> None:
-        for number, line in enumerate(lines, start=1):
-            queue.put((number, line))
-        queue.put(None)
+        end: OSError | None = None
+        with suppress(RuntimeError):  # the event loop is closed: nobody waits for lines any more
+            try:
+                with os.fdopen(source, "rb", closefd=False) as lines:
+                    for entry in enumerate(lines, start=1):
+                        room.acquire()
+                        loop.call_soon_threadsafe(came.put_nowait, entry)
+            except OSError as error:
+                end = error
+            loop.call_soon_threadsafe(came.put_nowait, end)
 
-    # A daemon thread: a line that never comes must not keep the program from ending.
+    # A daemon thread, none of the loop's own, with a file object of its own, which nobody else waits to close: a line
+    # that never comes must not keep the program from ending.
     Thread(target=read, name="lines", daemon=True).start()
-    while True:
-        chunk, ended = await asyncio.to_thread(_drain, queue)
-        if chunk:
-            yield chunk
-        if ended:
-            return
-
-
-def _drain(queue: SimpleQueue[tuple[int, bytes] | None]) -> tuple[list[tuple[int, bytes]], bool]:
-    chunk: list[tuple[int, bytes]] = []
-    line = queue.get()
-    while line is not None:
-        chunk.append(line)
-        if len(chunk) == CHUNK:
-            return chunk, False
-        try:
-            line = queue.get_nowait()
-        except Empty:
-            return chunk, False
-    return chunk, True
+    entry = await came.get()
+    while isinstance(entry, tuple):
+        chunk = [entry]
+        while len(chunk) < CHUNK and not came.empty() and isinstance(entry := came.get_nowait(), tuple):
+            chunk.append(entry)
+        room.release(len(chunk))
+        yield chunk
+        if isinstance(entry, tuple):
+            entry = await came.get()
+    if entry is not None:
+        raise NewsquakeError(f"standard input cannot be read any further ({entry.strerror})") from entry
 
 
 def detect_file(path: Path, out: TextIO, false_alarms: str) -> None:
