@@ -47,9 +47,8 @@ def main() -> None:
     weeks = (datetime.fromisoformat(report["ended"]) - datetime.fromisoformat(report["began"])) / WEEK
     others = [each for each in incidents if not any(matches(each, event) for event in events)]
     budget = weeks * report["false_alarms_per_week"]
-    print(
-        f"{len(incidents)} incidents, {len(others)} of them at no listed event; the budget over {weeks:.0f} weeks: {budget:.0f}"
-    )
+    print(f"{len(incidents)} incidents, {len(others)} of them at no listed event;", end=" ")
+    print(f"the budget over {weeks:.0f} weeks: {budget:.0f} false ones")
     for each in others:
         headline = each["evidence"][0]["title"] if each["evidence"] else ""
         print(f"  {each['opened'][:16]} {each['kind']:6} {each['severity']:8} {each['keys'][0]:32} {headline[:70]}")
