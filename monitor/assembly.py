@@ -67,8 +67,9 @@ def rules_of(config: Config) -> Rules:
         stories=detect.min_stories,
         publishers=detect.min_publishers,
         trusted_publishers=frozenset(detect.trusted_publishers),
-        may_be_silent=frozenset(
-            SourceId(source.id) for source in config.source if isinstance(source, sections.ArchiveSource)
+        # An archive ends, and a source that was taken out of the configuration is silent because we wished it so.
+        awaited=frozenset(
+            SourceId(source.id) for source in sources_of(config) if not isinstance(source, sections.ArchiveSource)
         ),
     )
 

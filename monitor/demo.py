@@ -72,10 +72,12 @@ async def demo(*, leave: bool) -> None:
     with TemporaryDirectory(prefix="newsquake-demo-") as folder, as_file(STREAM) as data:
         start = first_day(datetime.now(UTC))
         clock = DrivenClock(start)
+        items = items_of(data / "stream.jsonl", start)
         config = Config.model_validate(
             {
                 "store": {"url": f"sqlite:///{folder}/demo.db"},
                 "api": {"bind": "127.0.0.1:0"},
+                "source": [{"kind": "push", "id": source} for source in sorted({item.source for item in items})],
                 "watchlist": {"files": [data / "watchlist.toml"]},
                 "log": {"level": "error"},
             }
@@ -86,7 +88,7 @@ async def demo(*, leave: bool) -> None:
             await daemon.start(ticking=False)
             try:
                 show.say(f"the API is at {daemon.address}/api/v1/incidents (also /metrics and /openapi.json)")
-                await _play_and_tell(daemon, clock, items_of(data / "stream.jsonl", start), show, leave=leave)
+                await _play_and_tell(daemon, clock, items, show, leave=leave)
             finally:
                 await daemon.close()
 

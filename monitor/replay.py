@@ -98,7 +98,7 @@ async def rehearsal(config: Config, scorer: Scorer, start: datetime) -> AsyncIte
         await upgrade(url)
         store = await SqlStore.open(url, clock)
         try:
-            rules = replace(rules_of(config), may_be_silent=frozenset({ARCHIVE}))  # it ends, and has gaps of its own
+            rules = replace(rules_of(config), awaited=frozenset())  # an archive ends, and has gaps of its own
             needle = Needle(fresh(rules))
             yield Rehearsal(store=store, clock=clock, needle=needle, desk=desk_of(config), scorer=scorer)
         finally:

@@ -106,8 +106,10 @@ def _pass_time(draft: Draft, second: int, now: datetime) -> list[Signal]:
     if draft.pulse.hour != pulse.hour:
         trim(draft)
     take_stock(draft)
-    heeded = sorted(draft.sources - {source_key(source) for source in draft.rules.may_be_silent})
-    signals = [signal for key in heeded if (signal := _silence(draft, key, now)) is not None]
+    named = draft.rules.awaited
+    awaited = draft.sources if named is None else draft.sources & {source_key(source) for source in named}
+    signals = [_forgo(draft, key, now) for key in sorted(draft.sources - awaited) if draft.keys[key].blind]
+    signals += [signal for key in sorted(awaited) if (signal := _silence(draft, key, now)) is not None]
     return signals + [signal for key in sorted(draft.firing) if (signal := _relax(draft, key, now)) is not None]
 
 
@@ -146,8 +148,15 @@ def _silence(draft: Draft, key: Key, now: datetime) -> Signal | None:
     return replace(blind, kind=SignalKind.BLIND, expected=mean, chance=chance)
 
 
+def _forgo(draft: Draft, key: Key, now: datetime) -> Signal:
+    """End the blindness of a source that nobody waits for any more."""
+    record = draft.keys[key]
+    draft.set_key(key, replace(record, blind=False))
+    return _sight(draft, key, record, now)
+
+
 def _sight(draft: Draft, key: Key, record: KeyState, now: datetime) -> Signal:
-    """Return the signal that a source is heard again, after the silence that its window tells of."""
+    """Return the signal that a source is blind no more, after the silence that its window tells of."""
     return Signal(
         key=key,
         kind=SignalKind.SEEING,

@@ -30,7 +30,7 @@ class Rules:
     publishers: int = 2  # of at least so many independent publishers, unless one of them is trusted
     trusted_publishers: frozenset[str] = frozenset()
     trusted_sources: frozenset[SourceId] = frozenset()
-    may_be_silent: frozenset[SourceId] = frozenset()  # sources whose silence means nothing, such as archives
+    awaited: frozenset[SourceId] | None = None  # sources whose silence means something; None: that of every source
     release: float = 10.0  # a surge is over once its window is this many times likelier than what alarms
     hold: int = 6  # buckets for which that must last
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
@@ -183,11 +184,22 @@ def test_a_source_that_falls_silent_is_told_once_and_heard_again(desk: Desk) -> 
     assert [(signal.key, signal.kind) for signal in desk.signals[1:]] == [("source:wire", SignalKind.SEEING)]
 
 
-def test_the_silence_of_an_archive_means_nothing() -> None:
-    desk = Desk(Rules(may_be_silent=frozenset({SourceId("wire")})))
+def test_the_silence_of_a_source_that_nobody_waits_for_means_nothing() -> None:
+    desk = Desk(Rules(awaited=frozenset({SourceId("blog")})))
     feed(desk, 72, ("wire", "blog"))
     feed(desk, 48, ("blog",))
     assert desk.signals == []
+
+
+def test_a_blind_source_that_is_given_up_is_blind_no_more(desk: Desk) -> None:
+    feed(desk, 72, ("wire", "blog"))
+    feed(desk, 48, ("blog",))
+    desk.state = replace(desk.state, rules=replace(desk.state.rules, awaited=frozenset({SourceId("blog")})))
+    feed(desk, 24, ("blog",))
+    assert [(signal.key, signal.kind) for signal in desk.signals] == [
+        ("source:wire", SignalKind.BLIND),
+        ("source:wire", SignalKind.SEEING),
+    ]
 
 
 def test_a_blind_key_never_calms(desk: Desk) -> None:
