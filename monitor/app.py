@@ -29,7 +29,7 @@ from monitor.core.detect.detector import STATE_VERSION
 from monitor.core.detect.detector import load as load_state
 from monitor.core.incidents import Folded
 from monitor.delivery.outbox import Outbox
-from monitor.errors import NewsquakeError, SourceError, StoreError
+from monitor.errors import NewsquakeError, OwnershipLost, SourceError, StoreError
 from monitor.lifecycle import Supervisor, signals
 from monitor.panel import Panel, door
 from monitor.pipeline import Needle, Pipeline
@@ -287,9 +287,14 @@ class Daemon:
             await self._clock.sleep((minute + TICK - self._clock.now()).total_seconds())
 
     async def _prune(self) -> None:
-        """Delete article texts that are past their retention."""
+        """Delete article texts that are past their retention. What the database refuses now is deleted another time."""
         while True:
-            await prune(self._store, before=self._clock.now() - self._config.store.retention)
+            try:
+                await prune(self._store, before=self._clock.now() - self._config.store.retention)
+            except OwnershipLost:
+                raise
+            except StoreError as error:
+                log.warning("texts past their retention stay until the next look", error=str(error))
             await self._clock.sleep(PRUNING.total_seconds())
 
     async def _told(self, folded: Folded) -> None:
