@@ -23,6 +23,7 @@ from monitor.errors import ConfigurationError
 UNITS = {"s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hour": 3600}
 UNITS |= {"d": 86400, "day": 86400, "week": 604800, "w": 604800, "month": 2629800, "year": 31557600}
 MEGABYTE = 1_000_000
+LONGEST = timedelta(days=36525)  # a century
 
 
 def duration(value: object) -> object:
@@ -41,9 +42,9 @@ def duration(value: object) -> object:
 
 
 def some_time(value: timedelta) -> timedelta:
-    """Refuse no time at all, and less."""
-    if value <= timedelta(0):
-        raise ValueError("expected more than no time at all")
+    """Refuse no time at all, less, and more than a date can be set back by."""
+    if not timedelta(0) < value <= LONGEST:
+        raise ValueError(f"expected more than no time at all, and at most {LONGEST.days} days")
     return value
 
 

@@ -55,6 +55,7 @@ def test_times_and_budgets_are_written_in_words(tmp_path: Path) -> None:
         ("[detect]\nfalse_alarms = nan", ["detect.false_alarms: found nan", "greater than 0"]),
         ('[limits]\ndrain = "500 ms"', ["limits.drain: found '500 ms'", '"30 s"']),
         ('[store]\nretention = "1000000000 years"', ["store.retention: found", "calendar"]),
+        ('[store]\nretention = "2000 years"', ["store.retention: found", "at most 36525 days"]),
         ("[detect]\nlateness = -5", ["detect.lateness: found -5", "more than no time"]),
         (
             '[[source]]\nid="a"\nkind="feed"\nurl="http://x"\ninterval="0 s"',
