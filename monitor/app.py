@@ -60,7 +60,12 @@ async def run(path: Path) -> None:
     def reload() -> None:
         task = asyncio.create_task(daemon.reload(path))
         reloads.add(task)
-        task.add_done_callback(reloads.discard)
+        task.add_done_callback(ended)
+
+    def ended(task: asyncio.Task[None]) -> None:
+        reloads.discard(task)
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            daemon.fail("reload", failure)
 
     with signals(daemon.stop, reload):
         await daemon.start()
@@ -94,7 +99,7 @@ class Daemon:
         self._sources: dict[SourceId, tuple[sections.AnySource, Source]] = {}
         self._doors: dict[SourceId, Submit] = {}
         self._troubles: dict[SourceId, str] = {}
-        self._outboxes: dict[TargetId, tuple[Target, Outbox]] = {}
+        self._outboxes: dict[TargetId, tuple[sections.AnyTarget, Target, Outbox]] = {}
 
     @property
     def pipeline(self) -> Pipeline:
@@ -114,6 +119,10 @@ class Daemon:
     def stop(self) -> None:
         """Ask for a stop; `wait` returns."""
         self._supervisor.stopping.set()
+
+    def fail(self, part: str, failure: BaseException) -> None:
+        """Stop loudly: a part failed in a way that nobody foresaw."""
+        self._supervisor.fail(part, failure)
 
     async def wait(self) -> None:
         """Return when a stop is asked for, or a part has failed."""
@@ -161,7 +170,8 @@ class Daemon:
             running = [section for section, _ in self._sources.values()]
             changed = [section for section in sources_of(config) if section not in running]
             sources = [(section, self._workshop.source(section)) for section in changed]
-            targets = [(section, self._workshop.target(section)) for section in targets_of(config)]
+            told = [section for section, _, _ in self._outboxes.values()]
+            targets = [(each, self._workshop.target(each)) for each in targets_of(config) if each not in told]
         except NewsquakeError as error:
             self.telemetry.config_reload_successful.set(0)
             log.error("the configuration is refused; the old one stays in force", error=str(error))  # noqa: TRY400
@@ -180,8 +190,10 @@ class Daemon:
         for section, source in sources:
             self._place_source(section, source)
             self._begin_source(source.id)
-        for target in list(self._outboxes):
-            await self._end_outbox(target)
+        kept = {TargetId(section.id): section for section in targets_of(config)}
+        for target, (section_, _, _) in list(self._outboxes.items()):
+            if kept.get(target) != section_:
+                await self._end_outbox(target)
         for section_, each in targets:
             self._place_target(section_, each)
             self._begin_outbox(each.id)
@@ -301,7 +313,7 @@ class Daemon:
         self._panel.took(folded)
         if self._witness is not None:
             self._witness(folded)
-        for _, outbox in self._outboxes.values():
+        for _, _, outbox in self._outboxes.values():
             outbox.wake()
 
     # --- sources and targets come and go ---
@@ -330,15 +342,16 @@ class Daemon:
             random=self._random,
             telemetry=self.telemetry,
         )
-        self._outboxes[TargetId(section.id)] = (target, outbox)
+        self._outboxes[TargetId(section.id)] = (section, target, outbox)
 
     def _begin_outbox(self, id_: TargetId) -> None:
-        _, outbox = self._outboxes[id_]
+        _, _, outbox = self._outboxes[id_]
         self._supervisor.spawn(f"outbox {id_}", outbox.run())
 
     async def _end_outbox(self, id_: TargetId) -> None:
-        target, _ = self._outboxes.pop(id_)
-        await self._supervisor.cancel(f"outbox {id_}")
+        _, target, outbox = self._outboxes.pop(id_)
+        async with outbox.between_rounds():  # a message that was accepted is noted as such
+            await self._supervisor.cancel(f"outbox {id_}")
         await target.close()
 
     def _source_levels(self) -> Sequence[SourceLevel]:
@@ -364,8 +377,8 @@ class Daemon:
 
     async def _drain(self) -> None:
         if not self._supervisor.failed:
-            await self._pipeline.drained()
+            await self._supervisor.unless_broken(self._pipeline.drained())
 
     async def _tell_what_is_due(self) -> None:
         if not self._supervisor.failed:
-            await asyncio.gather(*(outbox.drain(LAST_WORDS) for _, outbox in self._outboxes.values()))
+            await asyncio.gather(*(outbox.drain(LAST_WORDS) for _, _, outbox in self._outboxes.values()))

@@ -56,6 +56,7 @@ def _looks(config: Config, client: HttpClient, parsers: ParserPool) -> list[tupl
     ]
     looks += [(f"source {each.id}", partial(_source, each, client, parsers)) for each in sources_of(config)]
     looks += [(f"target {each.id}", partial(_target, each, client)) for each in targets_of(config)]
+    looks += [(f"route {number}", partial(_route, each)) for number, each in enumerate(config.route, start=1)]
     return looks
 
 
@@ -111,3 +112,9 @@ async def _target(section: sections.AnyTarget, client: HttpClient) -> str:
             answer = await client.get(section.url)  # nothing is sent: that it answers at all is what can be known
             signed = "signed" if section.secret else "not signed: give it a secret"
             return f"its server answers ({answer.status} to a GET); {signed}"
+
+
+async def _route(section: sections.RouteSection) -> str:
+    given = {name: value for name, value in section.match.model_dump().items() if value}
+    wanted = ", ".join(f"{name} {' or '.join(value)}" for name, value in given.items()) or "everything"
+    return f"{wanted} to {', '.join(section.targets)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -97,7 +98,8 @@ async def judge(
     questions: Sequence[Question | Unreadable], *, scorer: Scorer, tagger: Tagger, watchlist: Watchlist, now: datetime
 ) -> list[Answer | Unreadable]:
     """Answer each question, in order."""
-    asked = [_mentions(question, tagger, now) for question in questions]
+    # Cleaning and tagging are work for the processor: a long text must not hold up everybody else.
+    asked = await asyncio.to_thread(lambda: [_mentions(question, tagger, now) for question in questions])
     results = iter(await scorer.score([mention for mentions in asked for mention in mentions]))
     answers: list[Answer | Unreadable] = []
     for question, mentions in zip(questions, asked, strict=True):

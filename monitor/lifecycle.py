@@ -22,6 +22,7 @@ class Supervisor:
 
     def __init__(self) -> None:
         self.stopping = asyncio.Event()
+        self._broken = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._teardown: list[tuple[str, Callable[[], Awaitable[object]]]] = []
         self._failure: BaseException | None = None
@@ -49,6 +50,7 @@ class Supervisor:
         log.error("a part of the daemon failed", part=name, error=str(failure), exc_info=failure)
         if self._failure is None:
             self._failure = failure
+        self._broken.set()
         self.stopping.set()
 
     async def cancel(self, name: str) -> None:
@@ -70,6 +72,16 @@ class Supervisor:
     async def wait(self) -> None:
         """Return when a stop is asked for."""
         await self.stopping.wait()
+
+    async def unless_broken(self, wait: Coroutine[Any, Any, object]) -> None:
+        """Await something that the daemon's parts bring about; give up once a part has failed."""
+        tasks = [asyncio.ensure_future(wait), asyncio.ensure_future(self._broken.wait())]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     @property
     def failed(self) -> bool:

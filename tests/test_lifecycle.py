@@ -86,3 +86,15 @@ async def test_signals_reach_the_daemon() -> None:
             if len(heard) == 2:
                 break
     assert sorted(heard) == ["reload", "stop"]
+
+
+async def test_nobody_waits_for_what_a_broken_part_would_have_brought() -> None:
+    async def broken() -> None:
+        raise ValueError("disk on fire")
+
+    supervisor = Supervisor()
+    supervisor.spawn("broken", broken())
+    async with asyncio.timeout(5):
+        await supervisor.unless_broken(forever())
+    with pytest.raises(ValueError, match="disk on fire"):
+        await supervisor.close(within=1)

@@ -10,7 +10,8 @@ our noting it, the next try therefore knows that it may repeat one, and a target
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from random import Random
@@ -68,6 +69,12 @@ class Outbox:
             self._woken.clear()
             if not await self._round():
                 await self._rest()
+
+    @asynccontextmanager
+    async def between_rounds(self) -> AsyncIterator[None]:
+        """Wait until nothing is being sent, and let nothing be sent while the block runs."""
+        async with self._turn:
+            yield
 
     async def drain(self, timeout: float) -> bool:
         """Deliver what is due, for `timeout` seconds at most. Return whether nothing that was due is left.
