@@ -8,6 +8,7 @@ something must not come from another site (`Sec-Fetch-Site`, `Origin`).
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 from ipaddress import ip_address
 from time import perf_counter
@@ -59,14 +60,14 @@ class Guard:
                     headers.setdefault(name, value)
             await send(message)
 
-        refused = refusal(scope["method"], Headers(scope=scope), self._hosts)
         try:
-            if refused is None:
-                await self._app(scope, receive, guarded)
-            else:
-                await answer(refused.status_code, refused.detail, refused.where)(scope, receive, guarded)
+            await self._serve(scope, receive, guarded)
         except ClientDisconnect:
             return
+        except asyncio.CancelledError:  # the server stops and has waited long enough: who still waits is told so
+            if status:
+                raise
+            await answer(503, "newsquake is shutting down; ask again later")(scope, receive, guarded)
         except Exception:
             log.exception("a request failed", method=scope["method"], path=scope["path"])
             if status:  # the answer is under way: cutting it off is all that is left
@@ -74,6 +75,13 @@ class Guard:
             await answer(500, "something unexpected went wrong; the daemon's log has more")(scope, receive, guarded)
         finally:
             self._count(scope, status or NO_ANSWER, perf_counter() - began)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refused = refusal(scope["method"], Headers(scope=scope), self._hosts)
+        if refused is None:
+            await self._app(scope, receive, send)
+        else:
+            await answer(refused.status_code, refused.detail, refused.where)(scope, receive, send)
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path_format", "none")  # the pattern, never the path: labels stay few
