@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from random import Random
 
 WORDS = (
@@ -44,3 +47,16 @@ class Prose:
             title = self._random.choice(BAD if bad else PLAIN).format(company=company, some=some)
             text = " ".join(self._random.sample(self._words, 12)).capitalize() + "."
             return title, text
+
+
+def write_past(path: Path, prose: Prose, days: int) -> int:
+    """Write calm days that end an hour ago, so that the daemon knows what is normal; return of how many articles."""
+    now = datetime.now(UTC)
+    lines: list[str] = []
+    for hour in range(days * 24):
+        for _ in range(2):
+            title, text = prose.article(calm=True)
+            at = now - timedelta(hours=days * 24 + 1 - hour)
+            lines.append(json.dumps({"title": title, "text": text, "published": at.isoformat(), "id": str(len(lines))}))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return len(lines)

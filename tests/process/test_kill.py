@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -18,7 +17,7 @@ import pytest
 
 from tests.process.daemon import Daemon, free_port
 from tests.process.news import Desk, Newsroom
-from tests.process.prose import Prose
+from tests.process.prose import Prose, write_past
 
 KILLS = 12
 SETTLING = 120.0  # seconds in which the last items must arrive; generous, for a busy machine
@@ -99,19 +98,6 @@ class Pusher:
                     self.acknowledged[article["id"]] = result["outcome"]
                 return
             time.sleep(0.2)
-
-
-def write_past(path: Path, prose: Prose, days: int) -> int:
-    """Write calm days that end an hour ago, so that the daemon knows what is normal."""
-    now = datetime.now(UTC)
-    lines: list[str] = []
-    for hour in range(days * 24):
-        for _ in range(2):
-            title, text = prose.article(calm=True)
-            at = now - timedelta(hours=days * 24 + 1 - hour)
-            lines.append(json.dumps({"title": title, "text": text, "published": at.isoformat(), "id": str(len(lines))}))
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return len(lines)
 
 
 @contextmanager
