@@ -5,7 +5,7 @@
 
 The baseline is the model alone, in this process, judging the same texts and companies in the same order, 256 articles
 at a time. Then `newsquake run` is started as a process of its own on a fresh database, and the same articles are pushed
-over HTTP, four requests of 100 at a time; the clock stops when the last is answered, which is after its commit.
+over HTTP, eight requests of 100 at a time; the clock stops when the last is answered, which is after its commit.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from monitor.types import Article, Json, RawItem, SourceId
 COMPANIES = ("Acme Bank", "Bolt Motors", "Cobalt Mining", "Dune Energy", "Elm Foods", "Fjord Shipping")
 WATCHLIST = "".join(f'[[company]]\nid = "{name.split()[0].lower()}"\nnames = ["{name}"]\n' for name in COMPANIES)
 REQUEST = 100  # articles
-AT_ONCE = 4  # requests
+AT_ONCE = 8  # requests
 UNIT = 256
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 
 def pack(lengths: Sequence[int], budget: int) -> list[list[int]]:
@@ -23,3 +24,14 @@ def pack(lengths: Sequence[int], budget: int) -> list[list[int]]:
     if batch:
         batches.append(batch)
     return batches
+
+
+def shared(lengths: Sequence[int], parts: int) -> list[range]:
+    """Cut a batch into at most `parts` stretches of about the same number of units, in order; none is empty."""
+    total, cuts, held = sum(lengths), [0], 0
+    for place, length in enumerate(lengths):
+        if len(cuts) < parts and place > cuts[-1] and held + length / 2 >= total * len(cuts) / parts:
+            cuts.append(place)
+        held += length
+    cuts.append(len(lengths))
+    return [range(start, end) for start, end in pairwise(cuts) if end > start]

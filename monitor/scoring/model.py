@@ -12,6 +12,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from monitor.core.batching import pack
+from monitor.core.batching import pack, shared
 from monitor.core.manifest import (
     NAME,
     SENTIMENT,
@@ -41,7 +42,7 @@ from monitor.scoring.references import locate
 from monitor.scoring.worker import Judgement
 from monitor.types import ModelId
 
-BUDGETS = {"cpu": 768, "cuda": 65536}  # padded tokens at once: what the caches hold; what keeps a GPU busy
+BUDGETS = {"cpu": 768, "cuda": 65536}  # padded tokens of one lane: what the caches hold; what keeps a GPU busy
 LIMIT = 128  # tokens, of a checkpoint of others
 FASTER = 1.1  # bf16 has to be faster by this factor to be used
 PROBE = (4, 64)  # texts and tokens of the batch that measures it
@@ -55,7 +56,11 @@ PROBE_TEXTS = (
 
 
 class Model:
-    """One loaded model on one device. Not for several threads at once."""
+    """One loaded model on one device. Not for several threads at once.
+
+    On a CPU each core is a *lane*: a batch is cut into as many parts, and one thread works through each. The threads
+    of one lane for all cores would wait for each other at every operation, and for whoever else is using a core.
+    """
 
     def __init__(
         self, identity: ModelId, network: nn.Module, heads: Mapping[str, Head], preparer: Preparer, device: torch.device
@@ -66,7 +71,9 @@ class Model:
         self.device = device
         self.threads = torch.get_num_threads()
         self.precision = torch.float32
-        self.budget = BUDGETS[device.type]
+        lanes = self.threads if device.type == "cpu" else 1
+        self.budget = BUDGETS[device.type] * lanes
+        self._lanes = ThreadPoolExecutor(lanes, "lane", torch.set_num_threads, (1,)) if lanes > 1 else None
         self.prepare = preparer.prepare
         self._network = network.eval().to(device)
 
@@ -75,6 +82,12 @@ class Model:
 
         Raise MemoryError where the device is too small for the batch, ArithmeticError where a result is not a number.
         """
+        if self._lanes is None or len(batch) == 1:
+            return self._judge(batch)
+        parts = [[batch[i] for i in part] for part in shared([len(each.ids) for each in batch], self.threads)]
+        return [judgement for part in self._lanes.map(self._judge, parts) for judgement in part]
+
+    def _judge(self, batch: Sequence[Prepared]) -> list[Judgement]:
         try:
             logits = self._logits(batch)
         except RuntimeError as error:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.core.batching import pack
+from monitor.core.batching import pack, shared
 
 lengths = st.lists(st.integers(1, 300), max_size=200)
 
@@ -44,3 +44,16 @@ def test_headlines_do_not_pay_for_an_article() -> None:
 def test_a_budget_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         pack([1], 0)
+
+
+@given(st.lists(st.integers(0, 500), max_size=60), st.integers(1, 8))
+def test_a_shared_batch_is_whole_and_in_order(lengths: list[int], parts: int) -> None:
+    stretches = shared(lengths, parts)
+    assert [index for stretch in stretches for index in stretch] == list(range(len(lengths)))
+    assert len(stretches) <= parts
+    assert all(stretches)
+
+
+def test_lanes_get_about_the_same_work() -> None:
+    assert [len(part) for part in shared([10] * 8, 2)] == [4, 4]
+    assert [len(part) for part in shared([10] * 6 + [30] * 2, 2)] == [6, 2]
