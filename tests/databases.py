@@ -29,6 +29,8 @@ from monitor.store.repository import SqlStore
 from tests.fakes import FakeClock, FakeDatabase, FakeStore
 
 SERVER = os.environ.get("NEWSQUAKE_TEST_POSTGRESQL_URL")
+if not SERVER and os.environ.get("NEWSQUAKE_REQUIRE_SERVERS"):
+    raise RuntimeError("a PostgreSQL is required here: NEWSQUAKE_TEST_POSTGRESQL_URL names none")
 BACKENDS = ("memory", "sqlite", "postgresql") if SERVER else ("memory", "sqlite")
 
 
