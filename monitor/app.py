@@ -34,7 +34,7 @@ from monitor.lifecycle import Supervisor, signals
 from monitor.panel import Panel, door
 from monitor.pipeline import Needle, Pipeline
 from monitor.ports import Clock, Source, SourceLevel, Target
-from monitor.scoring.worker import Worker
+from monitor.scoring.reload import open_worker
 from monitor.sources.feed import FeedSource
 from monitor.sources.push import PushSource
 from monitor.store.operations import prune, upgrade
@@ -215,7 +215,7 @@ class Daemon:
         self._store = await SqlStore.open(config.store.url, self._clock)
         self._supervisor.on_teardown("store", self._store.close)
         await self._store.own("all")
-        self._worker = await Worker.open(config.model.default, threads=config.model.threads or None, clock=self._clock)
+        self._worker = await open_worker(config.model.default, threads=config.model.threads or None, clock=self._clock)
         self._supervisor.on_teardown("model", self._worker.close)
         rows, version = await self._store.load_state()
         if version not in (None, STATE_VERSION):

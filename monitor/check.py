@@ -13,7 +13,7 @@ from monitor.clock import SystemClock
 from monitor.config import Config, load, reveal
 from monitor.errors import NewsquakeError, SourceError, StoreError
 from monitor.net import HttpClient
-from monitor.scoring.worker import Worker
+from monitor.scoring.reload import open_worker
 from monitor.sources.archive import archive_files
 from monitor.sources.fetch import Document, Fetcher, Validators
 from monitor.sources.parsers import ParserPool
@@ -75,7 +75,7 @@ async def _store(url: str) -> str:
 
 
 async def _model(reference: str) -> str:
-    worker = await Worker.open(reference, clock=SystemClock())
+    worker = await open_worker(reference, clock=SystemClock())
     await worker.close()
     return f"{reference}: {worker.model}, verified on its golden inputs"
 

@@ -21,7 +21,7 @@ from monitor.config import PerWeek, load
 from monitor.core.entities.tagger import Tagger
 from monitor.errors import ConfigurationError, NewsquakeError
 from monitor.judging import Answer, judge, read_line
-from monitor.scoring.worker import Worker
+from monitor.scoring.reload import open_worker
 from monitor.series import detect_lines
 from monitor.store import operations
 
@@ -33,7 +33,7 @@ async def score_lines(source: int, out: TextIO, *, model: str, watchlists: Seque
     """Judge each line of an open file, given by its descriptor; write one JSON line for it, in order, once judged."""
     watchlist = watchlist_of(tuple(watchlists))
     tagger, clock = Tagger(watchlist), SystemClock()
-    worker = await Worker.open(model, clock=clock)
+    worker = await open_worker(model, clock=clock)
     try:
         async for chunk in _waiting(source):
             answers = await judge(

@@ -27,7 +27,7 @@ from monitor.errors import ConfigurationError
 from monitor.pipeline import UNIT, Desk, Needle, Scored, Tick, collect_step, score_step, tick_step, watch_step
 from monitor.ports import Batch, IncidentFilter, Ledger, Scorer
 from monitor.report import document, page
-from monitor.scoring.worker import Worker
+from monitor.scoring.reload import open_worker
 from monitor.sources.archive import ArchiveSource
 from monitor.store.operations import upgrade
 from monitor.store.queries import Queries
@@ -116,7 +116,7 @@ async def replay(archive: Path, config_path: Path, report: Path) -> None:
     except OSError as error:
         raise ConfigurationError(f"--report: {report}: cannot make this folder ({error.strerror})") from error
     began, ended = items[0].received, items[-1].received
-    scorer = await Worker.open(config.model.default, threads=config.model.threads or None, clock=SystemClock())
+    scorer = await open_worker(config.model.default, threads=config.model.threads or None, clock=SystemClock())
     try:
         async with rehearsal(config, scorer, began) as stage:
             with Progress(console=Console(stderr=True)) as progress:

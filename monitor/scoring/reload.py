@@ -7,9 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from monitor.errors import NewsquakeError
+from monitor.ports import Clock
 from monitor.scoring.worker import Model, Worker
 from monitor.telemetry import Telemetry
 from monitor.types import ModelId
+
+
+async def open_worker(
+    reference: str, *, clock: Clock, labels: Mapping[str, str] | None = None, threads: int | None = None
+) -> Worker:
+    """Load the model that a reference names, off the event loop, and let it answer; see `model.open_model`."""
+    return Worker(await open_aside(reference, labels=labels, threads=threads), clock)
 
 
 async def open_aside(

@@ -129,15 +129,6 @@ class Worker:
         self._thread = threading.Thread(target=self._run, name="model", daemon=True)
         self._thread.start()
 
-    @classmethod
-    async def open(
-        cls, reference: str, *, clock: Clock, labels: Mapping[str, str] | None = None, threads: int | None = None
-    ) -> Worker:
-        """Load the model that a reference names, off the event loop, and let it answer; see `model.open_model`."""
-        from monitor.scoring.reload import open_aside  # noqa: PLC0415 - it knows Worker
-
-        return cls(await open_aside(reference, labels=labels, threads=threads), clock)
-
     @property
     def model(self) -> ModelId:
         """The model that answers now."""

@@ -8,8 +8,7 @@ import pytest
 from monitor.errors import ArtefactError
 from monitor.scoring.bench import bench, documents
 from monitor.scoring.references import BUILTIN
-from monitor.scoring.reload import swap
-from monitor.scoring.worker import Worker
+from monitor.scoring.reload import open_worker, swap
 from monitor.telemetry import Telemetry
 from monitor.types import Mention, Score
 from tests.fakes import FakeClock
@@ -27,7 +26,7 @@ def gauge(telemetry: Telemetry, name: str, **labels: str) -> float | None:
 async def test_a_good_model_takes_over_and_a_bad_one_leaves_it_serving(tmp_path: Path) -> None:
     telemetry = Telemetry()
     folder = save_classifier(tmp_path / "m", ["positive", "negative", "neutral"])
-    worker = await Worker.open(f"path:{folder}", clock=FakeClock(NOW))
+    worker = await open_worker(f"path:{folder}", clock=FakeClock(NOW))
     first = worker.model
     second = await swap(worker, "builtin", telemetry)
     assert second == worker.model != first
