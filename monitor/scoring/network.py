@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from monitor.scoring.preparation import Prepared
 
+STEP = 8  # tokens
 WORDS = "encoder.words.weight"  # the word embeddings: by far the largest part, and kept as the base has them
 
 
@@ -111,8 +112,11 @@ class Network(nn.Module):
 
 
 def collate(batch: Sequence[Prepared]) -> tuple[Tensor, Tensor]:
-    """Pad a batch: ids (batch, length), and pool (batch, 2, length), the weights of both means; padding weighs 0."""
-    length = max(len(prepared.ids) for prepared in batch)
+    """Pad a batch: ids (batch, length), and pool (batch, 2, length), the weights of both means; padding weighs 0.
+
+    Lengths are multiples of STEP: a kernel is made, and kept, for each shape it meets.
+    """
+    length = -(-max(len(prepared.ids) for prepared in batch) // STEP) * STEP
     ids = np.zeros((len(batch), length), dtype=np.int64)
     pool = np.zeros((len(batch), 2, length), dtype=np.float32)
     for row, prepared in enumerate(batch):
