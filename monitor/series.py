@@ -31,6 +31,7 @@ HOLD = timedelta(minutes=30)
 RELEASE = 10.0
 FIRST_ROWS = 30  # rows, and a day, before anything may alarm
 HEADER = ["timestamp", "value"]
+SHOWN = 40  # characters of a field that cannot be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,12 +262,12 @@ def _read(fields: list[str], place: str) -> tuple[datetime, float]:
         at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     except (ValueError, OverflowError):  # a zone may carry a time out of all calendars
         raise ConfigurationError(
-            f"{place}: found the timestamp {fields[0]!r}; expected one such as 2024-03-04 05:06:00"
+            f"{place}: found the timestamp {fields[0][:SHOWN]!r}; expected one such as 2024-03-04 05:06:00"
         ) from None
     try:
         value = float(fields[1])
     except ValueError:
         value = math.nan
     if not 0.0 <= value < 1e15:
-        raise ConfigurationError(f"{place}: found the value {fields[1]!r}; expected a count, 0 or more")
+        raise ConfigurationError(f"{place}: found the value {fields[1][:SHOWN]!r}; expected a count, 0 or more")
     return at, value

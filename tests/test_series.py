@@ -115,10 +115,12 @@ def test_lines_come_back_as_they_went_in_with_three_columns_more() -> None:
         (["timestamp,value", "2024-01-01,-1"], r"counts\.csv:2: found the value '-1'"),
         (["timestamp,value", "2024-01-01,nan"], r"counts\.csv:2: found the value 'nan'"),
         (["timestamp,value", "0001-01-01T00:00:00+05:00,1"], r"counts\.csv:2: found the timestamp '0001-01-01T"),
-        (["timestamp,value", "2024-01-01," + "1" * 140_000], r"counts\.csv:2: not valid CSV: field larger"),
+        # The limit of a field is one for the process, and reading archives raises it.
+        (["timestamp,value", "2024-01-01," + "1" * 140_000], r"counts\.csv:2: (not valid CSV: field larger|found the)"),
         (["timestamp,value", "2024-01-02,1", "2024-01-01,1"], r"counts\.csv:3: .* in order of time"),
     ],
 )
 def test_a_line_that_cannot_be_read_is_named(lines: list[str], message: str) -> None:
-    with pytest.raises(ConfigurationError, match=message):
+    with pytest.raises(ConfigurationError, match=message) as caught:
         list(detect_lines(lines, 1.0, "counts.csv"))
+    assert len(str(caught.value)) < 200, "a message is for people"
