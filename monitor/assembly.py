@@ -6,7 +6,7 @@ from pathlib import Path
 from random import Random
 
 from monitor import config as sections
-from monitor.config import Config, reveal
+from monitor.config import Config, read_text, reveal
 from monitor.core.detect.state import Rules
 from monitor.core.entities.tagger import Tagger
 from monitor.core.entities.watchlist import Watchlist
@@ -15,7 +15,6 @@ from monitor.core.routing import Route
 from monitor.core.schedule import Rhythm
 from monitor.delivery.targets.log import LogTarget
 from monitor.delivery.targets.webhook import WebhookTarget
-from monitor.errors import ConfigurationError
 from monitor.net import HttpClient
 from monitor.pipeline import Desk
 from monitor.ports import Clock, Source, Target
@@ -35,14 +34,8 @@ def watchlist_of(files: tuple[Path, ...]) -> Watchlist:
     """Read and merge watchlist files. Raise ConfigurationError, naming file and place, for whatever is wrong."""
     lists: list[Watchlist] = []
     for file in files:
-        try:
-            text = file.read_text(encoding="utf-8")
-        except OSError as error:
-            raise ConfigurationError(f"{file}: cannot read the watchlist ({error.strerror})") from error
-        except UnicodeDecodeError as error:
-            raise ConfigurationError(f"{file}: byte {error.start} is not UTF-8; a watchlist is UTF-8 text") from error
         parse = Watchlist.parse_csv if file.suffix == ".csv" else Watchlist.parse_toml
-        lists.append(parse(text, str(file)))
+        lists.append(parse(read_text(file, "watchlist"), str(file)))
     return Watchlist.merge(lists)
 
 

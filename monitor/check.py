@@ -13,6 +13,7 @@ from monitor.clock import SystemClock
 from monitor.config import Config, load, reveal
 from monitor.errors import NewsquakeError, SourceError, StoreError
 from monitor.net import HttpClient
+from monitor.pipeline import Desk
 from monitor.scoring.reload import open_worker
 from monitor.sources.archive import archive_files
 from monitor.sources.fetch import Document, Fetcher, Validators
@@ -23,13 +24,13 @@ from monitor.store.operations import Standing, schema_state
 async def check(path: Path) -> int:
     """Print a line for each part; return 0 where all work, else 1. Raise ConfigurationError for a wrong file."""
     config = load(path)
-    desk_of(config)
+    desk = desk_of(config)
     print(f"ok      configuration  {path}")
     client = HttpClient(allow_private=config.http.allow_private)
     parsers = ParserPool()
     failed = 0
     try:
-        for name, look in _looks(config, client, parsers):
+        for name, look in _looks(config, desk, client, parsers):
             try:
                 found = await look()
             except NewsquakeError as error:
@@ -46,10 +47,10 @@ async def check(path: Path) -> int:
 Look = Callable[[], Awaitable[str]]
 
 
-def _looks(config: Config, client: HttpClient, parsers: ParserPool) -> list[tuple[str, Look]]:
+def _looks(config: Config, desk: Desk, client: HttpClient, parsers: ParserPool) -> list[tuple[str, Look]]:
     """Return every part by name, with what tells how it is or raises what is wrong."""
     looks: list[tuple[str, Look]] = [
-        ("watchlist", partial(_watchlist, config)),
+        ("watchlist", partial(_watchlist, desk)),
         ("store", partial(_store, config.store.url)),
         ("model", partial(_model, config.model.default)),
         ("api", partial(_api, config.api.bind)),
@@ -60,8 +61,8 @@ def _looks(config: Config, client: HttpClient, parsers: ParserPool) -> list[tupl
     return looks
 
 
-async def _watchlist(config: Config) -> str:
-    companies = len(desk_of(config).watchlist.companies)
+async def _watchlist(desk: Desk) -> str:
+    companies = len(desk.watchlist.companies)
     return f"{companies} companies" if companies else "no companies: only topics, sources and the whole are watched"
 
 

@@ -262,12 +262,7 @@ class Config(BaseSettings):
 
 def load(path: Path) -> Config:
     """Read a configuration file. Raise ConfigurationError, naming file and key or line, for whatever is wrong."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(f"{path}: cannot read the configuration ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{path}: byte {error.start} is not UTF-8; a configuration is UTF-8 text") from error
+    text = read_text(path, "configuration")
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -281,6 +276,16 @@ def load(path: Path) -> Config:
     except ValidationError as error:
         raise ConfigurationError("\n".join(f"{path}: {problem}" for problem in problems(error))) from error
     return _from_folder(config, path.resolve().parent)
+
+
+def read_text(path: Path, kind: str) -> str:
+    """Return the text of a file that the operator wrote. Raise ConfigurationError where it cannot be read as one."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot read the {kind} ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path}: byte {error.start} is not UTF-8; a {kind} is UTF-8 text") from error
 
 
 def reveal(reference: str, where: str) -> str:

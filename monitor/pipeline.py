@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -195,11 +195,12 @@ async def watch_step(scored: Scored, *, store: Store, needle: Needle, desk: Desk
     now = clock.now()
     async with store.transaction() as transaction:
         fresh, revised, settled = await _admit(scored.entries, transaction)
-        judgements = await _judge(fresh, transaction, desk)
+        signed = [bands(each.article.signature) for each in fresh]
+        judgements = await _judge(fresh, {band for each in signed for band in each}, transaction, desk)
         rollups = rollups_of(judgements, {each.article.id: each.article.timeliness for each in fresh})
         await transaction.add_articles(
             [each.article for each in fresh],
-            [bands(each.article.signature) for each in fresh],
+            signed,
             {each.article.id: each.unjudged for each in fresh if each.unjudged},
         )
         await transaction.add_versions(revised)
@@ -255,11 +256,12 @@ async def _admit(
     return fresh, revised, settled
 
 
-async def _judge(fresh: Sequence[Judged], transaction: Transaction, desk: Desk) -> list[Judgement]:
-    """Place each new article in a story under each of its keys."""
+async def _judge(
+    fresh: Sequence[Judged], near: Collection[int], transaction: Transaction, desk: Desk
+) -> list[Judgement]:
+    """Place each new article in a story under each of its keys; `near` are the bands of all of them."""
     if not fresh:
         return []
-    near = {band for each in fresh for band in bands(each.article.signature)}
     book = StoryBook(await transaction.told(near))
     judgements: list[Judgement] = []
     for each in fresh:

@@ -132,20 +132,7 @@ class ArchiveSource:
                 names = ", ".join(self._fields["published"])
                 return self._bury(file, line, f"there is no time; expected one of {names}", now)
             received = record.published
-        return RawItem(
-            source=self._source,
-            raw=line.raw,
-            handed_over=received,
-            received=received,
-            title=record.title,
-            body=record.text,
-            guid=record.id,
-            link=record.url,
-            publisher=record.publisher,
-            published=record.published,
-            language=record.language,
-            history=self._history,
-        )
+        return record.item(self._source, line.raw, received, history=self._history)
 
     def _bury(self, file: Path, line: Line, error: str, now: datetime) -> DeadLetter:
         return DeadLetter(source=self._source, raw=line.raw, error=f"{file}:{line.number}: {error}", received=now)

@@ -34,19 +34,7 @@ def read_article(source: SourceId, article: Json, now: datetime) -> RawItem | De
         record = read_record(article, PUSHED)
     except Unreadable as error:
         return DeadLetter(source=source, raw=raw, error=str(error), received=now)
-    return RawItem(
-        source=source,
-        raw=raw,
-        handed_over=now,
-        received=now,
-        title=record.title,
-        body=record.text,
-        guid=record.id,
-        link=record.url,
-        publisher=record.publisher,
-        published=record.published,
-        language=record.language,
-    )
+    return record.item(source, raw, now)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from monitor.core.moments import read_moment
 from monitor.errors import NewsquakeError
-from monitor.types import Json
+from monitor.types import Json, RawItem, SourceId
 
 FIELDS = ("title", "text", "url", "id", "publisher", "published", "language")
 Fields: TypeAlias = Mapping[str, Sequence[str]]  # for each of FIELDS, the names it may have, best first
@@ -33,6 +33,23 @@ class Record:
     publisher: str | None
     published: datetime | None
     language: str | None
+
+    def item(self, source: SourceId, raw: bytes, received: datetime, *, history: bool = False) -> RawItem:
+        """Return the item that a source hands over with this record, at the moment it is received."""
+        return RawItem(
+            source=source,
+            raw=raw,
+            handed_over=received,
+            received=received,
+            title=self.title,
+            body=self.text,
+            guid=self.id,
+            link=self.url,
+            publisher=self.publisher,
+            published=self.published,
+            language=self.language,
+            history=history,
+        )
 
 
 def whole(text: str) -> str:
