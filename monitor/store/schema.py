@@ -26,6 +26,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    UniqueConstraint,
 )
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -291,7 +292,38 @@ models = Table(  # every model that has served, and where a promotion stands
     metadata,
     Column("id", String(16), primary_key=True),
     Column("reference", Text, nullable=False),
-    Column("state", String(16), nullable=False),  # staged, rescoring, ready, serving, retired
+    Column("state", String(16), nullable=False),  # staged, rescoring, ready, serving, retired, refused
     Column("since", Moment, nullable=False),
     Column("manifest", JSON, nullable=False),
+    Column("changeover", Moment),  # the bucket's edge at which it took, or will take, the needle over
+    Column("error", Text),  # why it was refused
+)
+
+tokens = Table(  # of the HTTP interface: only the hash is kept
+    "tokens",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("name", String(64), nullable=False),
+    Column("hash", LargeBinary(32), nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("expires", Moment),
+    Column("revoked", Moment),
+    UniqueConstraint("hash"),
+)
+
+verdicts = Table(  # what the desk says of an incident, append-only: labelled data for the next model
+    "verdicts",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("incident", String(32), nullable=False),
+    Column("article", HexId),  # None: of the incident as a whole
+    Column("entity", String),
+    Column("verdict", String(16), nullable=False),  # right, false, old_news, wrong_company, wrong_sentiment
+    Column("sentiment", String(8)),  # what it should have been, where the desk says so
+    Column("note", Text),
+    Column("given_by", String(64), nullable=False),
+    Column("at", Moment, nullable=False),
+    Index(None, "incident"),
+    Index(None, "at"),
 )

@@ -89,7 +89,7 @@ async def test_a_database_of_a_newer_version_is_left_alone(url: str) -> None:
     await upgrade(url)
     await set_revision(url, "9999")
     for refused in (upgrade, check_schema):
-        with pytest.raises(StoreError, match=r"has schema 9999, which a newer newsquake wrote.*schema 0001"):
+        with pytest.raises(StoreError, match=r"has schema 9999, which a newer newsquake wrote.*schema 0002"):
             await refused(url)
 
 
@@ -118,14 +118,14 @@ async def test_a_database_in_use_is_not_migrated(file: Path) -> None:
     await upgrade(f"sqlite:///{file}")
 
 
-def with_second_migration(folder: Path, body: str) -> Path:
+def with_one_migration_more(folder: Path, body: str) -> Path:
     """Return the folder of a package that has one migration more."""
     newer = folder / "migrations"
     shutil.copytree(migration.MIGRATIONS, newer)
-    (newer / "versions" / "second.py").write_text(
+    (newer / "versions" / "third.py").write_text(
         "from alembic import op\nimport sqlalchemy as sa\n"
-        "revision, down_revision = '0002', '0001'\n"
-        f"def upgrade():\n    op.create_table('second', sa.Column('id', sa.Integer))\n    {body}\n"
+        "revision, down_revision = '0003', '0002'\n"
+        f"def upgrade():\n    op.create_table('third', sa.Column('id', sa.Integer))\n    {body}\n"
     )
     return newer
 
@@ -134,25 +134,25 @@ async def test_an_old_sqlite_database_is_copied_before_it_is_migrated(
     file: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await upgrade(f"sqlite:///{file}")
-    newer = with_second_migration(tmp_path_factory.mktemp("package"), "op.drop_table('ticks')")
+    newer = with_one_migration_more(tmp_path_factory.mktemp("package"), "op.drop_table('ticks')")
     monkeypatch.setattr(migration, "MIGRATIONS", newer)
     assert (await upgrade(f"sqlite:///{file}")).standing is Standing.OLD
-    backup = file.with_name("newsquake.db.0001.backup")
+    backup = file.with_name("newsquake.db.0002.backup")
     with closing(sqlite3.connect(backup)) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0002",)]
 
 
 async def test_a_migration_that_fails_changes_nothing(
     file: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await upgrade(f"sqlite:///{file}")
-    newer = with_second_migration(tmp_path_factory.mktemp("package"), "op.execute('nonsense')")
+    newer = with_one_migration_more(tmp_path_factory.mktemp("package"), "op.execute('nonsense')")
     with monkeypatch.context() as patched:
         patched.setattr(migration, "MIGRATIONS", newer)
         with pytest.raises(StoreError, match="nonsense"):
             await upgrade(f"sqlite:///{file}")
     await check_schema(f"sqlite:///{file}")
-    assert "second" not in await on(f"sqlite:///{file}", lambda connection: inspect(connection).get_table_names())
+    assert "third" not in await on(f"sqlite:///{file}", lambda connection: inspect(connection).get_table_names())
 
 
 @pytest.mark.parametrize("url", ["mysql://host/db", "sqlite://", "sqlite:///:memory:", "newsquake.db", ""], ids=str)
