@@ -1,7 +1,7 @@
 """How much of the bare model's speed the whole daemon keeps, how soon it is ready, and whether its memory stays flat.
 
     python benchmarks/end_to_end.py [--articles 3000]
-    python benchmarks/end_to_end.py --articles 50000     # for the memory
+    python benchmarks/end_to_end.py --articles 200000 --headlines     # for the memory
 
 The baseline is the model alone, in this process, judging the same texts and companies in the same order, 256 articles
 at a time. Then `newsquake run` is started as a process of its own on a fresh database, and the same articles are pushed
@@ -43,8 +43,8 @@ AT_ONCE = 8  # requests
 UNIT = 256
 
 
-def articles(count: int) -> list[dict[str, Json]]:
-    """Return made-up news of mixed length; each names one of six companies."""
+def articles(count: int, *, headlines: bool = False) -> list[dict[str, Json]]:
+    """Return made-up news of mixed length, or headlines alone; each names one of six companies."""
     chance = random.Random(1)
     now = datetime.now(UTC).isoformat()
     made: list[dict[str, Json]] = []
@@ -55,7 +55,7 @@ def articles(count: int) -> list[dict[str, Json]]:
             {
                 "id": str(number),
                 "title": title,
-                "text": " ".join(words[10:]),
+                "text": "" if headlines else " ".join(words[10:]),
                 "publisher": f"paper{number % 40}.example",
                 "published": now,
             }
@@ -153,8 +153,10 @@ def resident(pid: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--articles", type=int, default=3000)
-    count = parser.parse_args().articles
-    made = articles(count)
+    parser.add_argument("--headlines", action="store_true", help="leave the texts out")
+    asked = parser.parse_args()
+    count: int = asked.articles
+    made = articles(count, headlines=asked.headlines)
     alone = bare(made[:3000])
     memory: list[tuple[int, float]] = []
     with (
