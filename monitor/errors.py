@@ -30,6 +30,10 @@ class StoreError(NewsquakeError):
     """The database cannot be opened, is too old, or is not writable."""
 
 
+class PromotionError(NewsquakeError):
+    """A model cannot be promoted or rolled back as things stand."""
+
+
 class OwnershipLost(StoreError):
     """Another process owns this partition of the database: our epoch is stale and nothing more may be committed."""
 

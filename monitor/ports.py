@@ -26,6 +26,7 @@ from monitor.types import (
     Mention,
     Message,
     ModelId,
+    ModelState,
     Outcome,
     Position,
     RawItem,
@@ -39,6 +40,7 @@ from monitor.types import (
     StoryId,
     TargetId,
     Timeliness,
+    require_utc,
 )
 
 
@@ -205,6 +207,27 @@ class Pending:
 
     message: Message
     attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promotion:
+    """A row of the table `models`: a model, and where its promotion stands.
+
+    `changeover` is the bucket's edge at which it last took the needle over. `configured` marks the model that
+    `[model] default` named when the daemon last started.
+    """
+
+    id: ModelId
+    reference: str
+    state: ModelState
+    since: datetime
+    manifest: Mapping[str, Json]
+    changeover: datetime | None = None
+    error: str | None = None
+    configured: bool = False
+
+    def __post_init__(self) -> None:
+        require_utc(self, "since", "changeover")
 
 
 class Transaction(Protocol):

@@ -332,3 +332,19 @@ class Position:
     source: SourceId
     partition: str = ""
     value: Mapping[str, Json]
+
+
+class ModelState(StrEnum):
+    """The life of a model on one database: where its promotion stands, or what became of it."""
+
+    STAGED = "staged"  # named, not looked at yet
+    RESCORING = "rescoring"  # opened beside the serving one; it judges the recent past
+    READY = "ready"  # it has judged all that the serving one has; the next bucket's edge is its own
+    SERVING = "serving"  # it moves the needle; one model at most
+    RETIRED = "retired"  # served, until another one was promoted
+    RECALLED = "recalled"  # retired, and to serve again at once
+    WITHDRAWN = "withdrawn"  # rolled back from, or called off before it served
+    REFUSED = "refused"  # not what its manifest says, or not to be opened
+
+
+UNDER_WAY = frozenset({ModelState.STAGED, ModelState.RESCORING, ModelState.READY, ModelState.RECALLED})

@@ -27,6 +27,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
 )
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -292,11 +293,12 @@ models = Table(  # every model that has served, and where a promotion stands
     metadata,
     Column("id", String(16), primary_key=True),
     Column("reference", Text, nullable=False),
-    Column("state", String(16), nullable=False),  # staged, rescoring, ready, serving, retired, refused
+    Column("state", String(16), nullable=False),  # types.ModelState
     Column("since", Moment, nullable=False),
     Column("manifest", JSON, nullable=False),
     Column("changeover", Moment),  # the bucket's edge at which it took, or will take, the needle over
     Column("error", Text),  # why it was refused
+    Column("configured", Boolean, nullable=False, server_default=false()),  # the one that `[model] default` names
 )
 
 tokens = Table(  # of the HTTP interface: only the hash is kept

@@ -17,6 +17,7 @@ def upgrade() -> None:
     """Add them."""
     op.add_column("models", sa.Column("changeover", sa.BigInteger()))
     op.add_column("models", sa.Column("error", sa.Text()))
+    op.add_column("models", sa.Column("configured", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.create_table(
         "tokens",
         sa.Column("id", sa.String(length=16), nullable=False),
@@ -51,5 +52,6 @@ def downgrade() -> None:
     op.drop_table("verdicts")
     op.drop_table("tokens")
     with op.batch_alter_table("models") as models:
+        models.drop_column("configured")
         models.drop_column("error")
         models.drop_column("changeover")
