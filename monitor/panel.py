@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from monitor.api.services import Assessment, Check, CompanyAssessment, Services, Submit, Unusable
 from monitor.core.detect.levels import expected, levels
 from monitor.core.incidents import Folded
+from monitor.handling import Handling
 from monitor.judging import Question, Unreadable, judge, probabilities
 from monitor.pipeline import Pipeline
-from monitor.ports import Clock, Live, Reader, Scorer, Settled, SourceLevel
+from monitor.ports import Clock, Live, Reader, Scorer, Settled, SourceLevel, Store
 from monitor.sources.push import PushSource, read_article
 from monitor.telemetry import Telemetry
 from monitor.types import Incident, IncidentId, IncidentState, Json, SourceId
@@ -35,13 +36,16 @@ class Panel:
         self._sources = sources
         self._open: dict[IncidentId, Incident] = {incident.id: incident for incident in open_incidents}
 
-    def services(self, reader: Reader, doors: Mapping[SourceId, Submit]) -> Services:
+    def services(self, store: Store, reader: Reader, doors: Mapping[SourceId, Submit]) -> Services:
         """Return what the API is given."""
+        handling = Handling(store=store, reader=reader, took=self.took)
         return Services(
             reader=reader,
             live=self.live,
             doors=doors,
             score=self.score,
+            acknowledge=handling.acknowledge,
+            judge=handling.judge,
             expected=lambda key, since, span: expected(self._pipeline.needle.state, key, since, span),
             alive=self.alive,
             ready=self.ready,
@@ -50,8 +54,11 @@ class Panel:
         )
 
     def took(self, folded: Folded) -> None:
-        """Take note of what a commit made of the incidents."""
+        """Take note of what a commit made of the incidents; an older revision may come after a newer one."""
         for incident in folded.incidents:
+            known = self._open.get(incident.id)
+            if known is not None and known.revision > incident.revision:
+                continue
             if incident.state is IncidentState.RESOLVED:
                 self._open.pop(incident.id, None)
             else:

@@ -40,6 +40,7 @@ from monitor.types import (
     StoryId,
     TargetId,
     Timeliness,
+    Verdict,
     require_utc,
 )
 
@@ -292,6 +293,10 @@ class Transaction(Protocol):
 
     async def save_incidents(self, incidents: Sequence[Incident]) -> None:
         """Insert or replace; an event row tells the API's stream."""
+        ...
+
+    async def add_verdict(self, verdict: Verdict) -> None:
+        """Append to what the desk says of incidents; an event row tells the API's stream."""
         ...
 
     async def post(self, messages: Sequence[Message]) -> None:
@@ -566,6 +571,10 @@ class Reader(Protocol):
 
     async def dispatches(self, incident: IncidentId) -> Sequence[Dispatch]:
         """Return the outbox rows about an incident, oldest first."""
+        ...
+
+    async def verdicts(self, incident: IncidentId) -> Sequence[Verdict]:
+        """Return what the desk said of an incident, oldest first."""
         ...
 
     async def ledgers(self) -> Mapping[SourceId, Ledger]:

@@ -274,6 +274,18 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledgement:
+    """Somebody looks into an incident; `by` is who, in his own words or his token's name."""
+
+    at: datetime
+    by: str
+    note: str | None = None
+
+    def __post_init__(self) -> None:
+        require_utc(self, "at")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
     """Signals whose evidence overlaps, told as one. `keys[0]` is the key that leads; `revision` counts changes."""
 
@@ -297,9 +309,41 @@ class Incident:
     model: ModelId
     revision: int
     told: frozenset[TargetId] = frozenset()  # the targets that were told it opened: they are told how it goes on
+    acknowledged: Acknowledgement | None = None  # kept when it is resolved
 
     def __post_init__(self) -> None:
         require_utc(self, "opened", "updated", "resolved")
+
+
+class Ruling(StrEnum):
+    """What the desk says of an incident, or of one article in it."""
+
+    RIGHT = "right"
+    FALSE = "false"  # no bad news at all
+    OLD_NEWS = "old_news"
+    WRONG_COMPANY = "wrong_company"
+    WRONG_SENTIMENT = "wrong_sentiment"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One ruling of the desk, kept as labelled data; a later one does not replace it.
+
+    `article` is None where it is about the incident as a whole. `entity` is the company it is about, None for the one
+    that the incident is about. `sentiment` is what it should have been: negative, neutral or positive.
+    """
+
+    incident: IncidentId
+    ruling: Ruling
+    article: ArticleId | None = None
+    entity: EntityId | None = None
+    sentiment: str | None = None
+    note: str | None = None
+    by: str
+    at: datetime
+
+    def __post_init__(self) -> None:
+        require_utc(self, "at")
 
 
 class Change(StrEnum):

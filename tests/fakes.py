@@ -34,6 +34,7 @@ from monitor.types import (
     StoryId,
     TargetId,
     Timeliness,
+    Verdict,
 )
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)  # a Monday
@@ -104,6 +105,7 @@ class Tables:
     signals: list[Signal] = field(default_factory=list)
     incidents: dict[IncidentId, Incident] = field(default_factory=dict)
     events: list[IncidentId] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
     outbox: dict[tuple[str, TargetId], OutboxRow] = field(default_factory=dict)
     state: dict[str, Json] = field(default_factory=dict)
     state_version: int | None = None
@@ -272,6 +274,10 @@ class FakeTransaction:
         for incident in incidents:
             self._tables.incidents[incident.id] = incident
             self._tables.events.append(incident.id)
+
+    async def add_verdict(self, verdict: Verdict) -> None:
+        self._tables.verdicts.append(verdict)
+        self._tables.events.append(verdict.incident)
 
     async def post(self, messages: Sequence[Message]) -> None:
         for message in messages:

@@ -32,7 +32,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "config": ("errors",),
 }
 # The composition root: these may import every room.
-TOP = ("assembly", "panel", "report", "replay", "app", "cli", "commands", "check", "demo")
+TOP = ("assembly", "handling", "panel", "report", "replay", "app", "cli", "commands", "check", "demo")
 MAY_IMPORT_TORCH = ("monitor/scoring/model.py", "monitor/scoring/explain.py", "monitor/scoring/network.py", "trainer/")
 IMPURE = {"asyncio", "os", "socket", "subprocess", "pathlib", "sqlite3", "random", "time", "threading"}
 

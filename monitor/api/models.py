@@ -7,10 +7,17 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
-from monitor.types import Change, IncidentKind, IncidentState, Outcome, Severity, Timeliness
+from monitor.types import Change, IncidentKind, IncidentState, Outcome, Ruling, Severity, Timeliness
 
 KeyState: TypeAlias = Literal["surge", "blind", "learning", "calm", "unwatched"]
+Label: TypeAlias = Literal["negative", "neutral", "positive"]
 Probability = Annotated[float, Field(ge=0, le=1)]
+HexId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
+PROSE = r"^[^\x00]*$"  # no database keeps NUL in a text
+Person = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64, pattern=ONE_LINE)]
+Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=ONE_LINE)]
+Note = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000, pattern=PROSE)]
 MAX_ARTICLES = 1000  # of one push
 EXCERPT = 500  # characters of a text on a page of articles
 
@@ -134,7 +141,7 @@ class Judgement(Shape):
     key: str = Field(examples=["entity:acme"])
     model: str
     entity: str | None = Field(description="The company judged; null where it is the article as a whole.")
-    label: Literal["negative", "neutral", "positive"]
+    label: Label
     negative: Probability
     neutral: Probability
     positive: Probability
@@ -244,6 +251,14 @@ class Evidence(Shape):
     publishers: int
 
 
+class Acknowledgement(Shape):
+    """Somebody looks into the incident."""
+
+    at: datetime
+    by: str
+    note: str | None
+
+
 class Incident(Shape):
     """Signals whose evidence overlaps, told as one."""
 
@@ -266,6 +281,7 @@ class Incident(Shape):
     late: bool
     model: str
     revision: int
+    acknowledged: Acknowledgement | None = Field(description="Who looks into it, since when; the first who said so.")
 
 
 class Dispatch(Shape):
@@ -281,10 +297,47 @@ class Dispatch(Shape):
     reason: str | None
 
 
+class Verdict(Shape):
+    """What the desk says of an incident, or of one article in it. Labelled data for the next model."""
+
+    verdict: Ruling
+    article: str | None = Field(description="null where it is about the incident as a whole.")
+    entity: str | None = Field(description="The company it is about; null for the one the incident is about.")
+    sentiment: Label | None = Field(description="What it should have been.")
+    note: str | None
+    by: str
+    at: datetime
+
+
 class IncidentDetail(Incident):
-    """An incident, and who was told of it."""
+    """An incident, who was told of it, and what the desk says of it."""
 
     deliveries: list[Dispatch]
+    verdicts: list[Verdict] = Field(description="Oldest first; a later one replaces none.")
+
+
+class AckRequest(Shape):
+    """Somebody looks into the incident."""
+
+    by: Person | None = Field(None, description="Who; the token's name, or `local`, where it is not given.")
+    note: Note | None = None
+
+
+class VerdictRequest(Shape):
+    """What the desk says of the incident, or of one article in it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"verdict": "wrong_sentiment", "sentiment": "positive", "note": "They won."}]}
+    )
+
+    verdict: Ruling = Field(
+        description="`false`: no bad news at all. `wrong_company`: it is about another one than `entity`."
+    )
+    article: HexId | None = Field(None, description="The article it is about, where it is not the incident as a whole.")
+    entity: Word | None = Field(None, description="The id of the company it is about, where there are several.")
+    sentiment: Label | None = Field(None, description="What it should have been.")
+    by: Person | None = Field(None, description="Who says so; the token's name, or `local`, where it is not given.")
+    note: Note | None = None
 
 
 class IncidentPage(Page):

@@ -14,9 +14,10 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
-from monitor.api.services import Unusable
+from monitor.api.services import Conflict, Missing, Unusable
 from monitor.errors import Busy, NewsquakeError
 
+EXPECTED: Mapping[type[Exception], int] = {Missing: 404, Conflict: 409, Unusable: 422}
 SHOWN = 80  # characters of a wrong value that a message repeats
 
 
@@ -78,7 +79,7 @@ def install(app: FastAPI) -> None:
     async def on_expected(_: Request, error: Exception) -> JSONResponse:
         if isinstance(error, Busy):
             return answer(429, str(error), headers={"Retry-After": str(max(1, math.ceil(error.retry_after)))})
-        return answer(422 if isinstance(error, Unusable) else 503, str(error))
+        return answer(EXPECTED.get(type(error), 503), str(error))
 
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(RequestValidationError, on_invalid)

@@ -49,6 +49,7 @@ Since = Annotated[Moment | None, Query(description="From this moment on (ISO 860
 Until = Annotated[Moment | None, Query(description="Up to this moment, which itself does not belong to it.")]
 Limit = Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="Rows on one page.")]
 Cursor = Annotated[str | None, Query(max_length=200, description="What the last page gave as `next`.")]
+IncidentPath = Annotated[str, Path(pattern=SOME, max_length=64, description="The incident's id.")]
 KeyPath = Annotated[str, Path(description="The key, such as `entity:acme`; it may hold slashes.", pattern=SOME)]
 
 health = APIRouter(tags=["health"])
@@ -205,14 +206,13 @@ async def incidents(
 
 
 @reading.get("/incidents/{incident_id}", tags=["incidents"])
-async def incident(
-    services: Given, incident_id: Annotated[str, Path(pattern=SOME, max_length=64, description="The id.")]
-) -> models.IncidentDetail:
-    """Return one incident with its evidence, and how telling the targets of it went."""
-    found = await services.reader.incident(IncidentId(incident_id))
+async def incident(services: Given, incident_id: IncidentPath) -> models.IncidentDetail:
+    """Return one incident with its evidence, how telling the targets of it went, and what the desk says of it."""
+    reader = services.reader
+    found = await reader.incident(IncidentId(incident_id))
     if found is None:
         raise Problem(404, f"there is no incident {incident_id}", where="incident_id")
-    return views.incident_detail(found, await services.reader.dispatches(found.id))
+    return views.incident_detail(found, await reader.dispatches(found.id), await reader.verdicts(found.id))
 
 
 @reading.get("/sources", tags=["sources"])

@@ -10,11 +10,19 @@ from typing import TypeAlias
 from monitor.errors import NewsquakeError
 from monitor.ports import Clock, Live, Reader, Settled
 from monitor.telemetry import Telemetry
-from monitor.types import EntityId, Json, Key, ModelId, SourceId
+from monitor.types import Acknowledgement, EntityId, Incident, IncidentId, Json, Key, ModelId, SourceId, Verdict
 
 
 class Unusable(NewsquakeError):
     """What a caller asks to be judged cannot be judged; answered 422."""
+
+
+class Missing(NewsquakeError):
+    """What a caller asks for does not exist; answered 404."""
+
+
+class Conflict(NewsquakeError):
+    """What a caller asks for no longer goes; answered 409."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +62,12 @@ Submit: TypeAlias = Callable[[Sequence[Json]], Awaitable[Sequence[Settled]]]
 # Judges a text, for a company where one is named. Raises Unusable or Busy.
 Score: TypeAlias = Callable[[str, str | None], Awaitable[Assessment]]
 
+# Notes that somebody looks into an incident and returns it as stored. Raises Missing, or Conflict where it is resolved.
+Acknowledge: TypeAlias = Callable[[IncidentId, Acknowledgement], Awaitable[Incident]]
+
+# Keeps what the desk says of an incident. Raises Missing, or Unusable where the article is not one of the incident's.
+Judge: TypeAlias = Callable[[Verdict], Awaitable[None]]
+
 # The calibrated negative stories that are normal for a key in the span that begins at a moment; None where unknown.
 Expected: TypeAlias = Callable[[Key, datetime, timedelta], float | None]
 
@@ -66,6 +80,8 @@ class Services:
     live: Callable[[], Live]
     doors: Mapping[SourceId, Submit]
     score: Score
+    acknowledge: Acknowledge
+    judge: Judge
     expected: Expected
     alive: Callable[[], Sequence[Check]]
     ready: Callable[[], Sequence[Check]]

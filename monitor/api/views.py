@@ -51,10 +51,20 @@ def incident(value: types.Incident) -> models.Incident:
     return models.Incident(**_incident_fields(value))
 
 
-def incident_detail(value: types.Incident, dispatches: Iterable[Dispatch]) -> models.IncidentDetail:
-    """Return an incident, and who was told of it."""
-    deliveries = [models.Dispatch(**asdict(each)) for each in dispatches]
-    return models.IncidentDetail(**_incident_fields(value), deliveries=deliveries)
+def incident_detail(
+    value: types.Incident, dispatches: Iterable[Dispatch], verdicts: Iterable[types.Verdict]
+) -> models.IncidentDetail:
+    """Return an incident, who was told of it, and what the desk says of it."""
+    return models.IncidentDetail(
+        **_incident_fields(value),
+        deliveries=[models.Dispatch(**asdict(each)) for each in dispatches],
+        verdicts=[verdict(each) for each in verdicts],
+    )
+
+
+def verdict(value: types.Verdict) -> models.Verdict:
+    """Return what the desk says."""
+    return models.Verdict(**asdict(value), verdict=value.ruling)
 
 
 def _incident_fields(value: types.Incident) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The routes that take something: articles at the push door, and a text to judge."""
+"""The routes that take something: articles at the push door, a text to judge, and what the desk says of an incident."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from fastapi import APIRouter, Query, Request
 
 from monitor.api import bodies, models, views
 from monitor.api.problems import Problem
-from monitor.api.routes import PROBLEM, Given, Told, Word
+from monitor.api.routes import PROBLEM, Given, IncidentPath, Told, Word
 from monitor.api.services import Services, Submit
-from monitor.types import SourceId
+from monitor.types import Acknowledgement, ArticleId, EntityId, IncidentId, SourceId, Verdict
 
 writing = APIRouter(prefix="/api/v1", responses=PROBLEM)
 
 # The bodies are read by hand, with limits; what they look like is told here.
-BODIES = (models.Push, models.ScoreRequest)
+BODIES = (models.Push, models.ScoreRequest, models.AckRequest, models.VerdictRequest)
+LOCAL = "local"  # who speaks, where nobody says who he is
 
 
 def _body(model: type[models.Shape]) -> dict[str, Any]:
@@ -87,3 +88,49 @@ async def score(request: Request, services: Given) -> models.ScoreAnswer:
     """Judge a text with the model that serves. Nothing is stored."""
     body = await bodies.read(request, models.ScoreRequest, limit=request.app.state.max_body)
     return views.assessment(await services.score(body.text, body.entity))
+
+
+NO_INCIDENT: Told = {404: {"model": models.ErrorAnswer, "description": "There is no such incident."}}
+OVER: Told = {409: {"model": models.ErrorAnswer, "description": "The incident is resolved."}}
+
+
+@writing.post(
+    "/incidents/{incident_id}/ack",
+    tags=["incidents"],
+    responses={**TAKING, **NO_INCIDENT, **OVER},
+    openapi_extra=_body(models.AckRequest),
+)
+async def acknowledge(request: Request, services: Given, incident_id: IncidentPath) -> models.Incident:
+    """Say that somebody looks into an open incident. Said again, it changes nothing: the first who said so stays.
+
+    The incident stays open, is told again only if its severity rises, and is resolved as any other.
+    """
+    body = await bodies.read(request, models.AckRequest, limit=request.app.state.max_body)
+    note = Acknowledgement(at=services.clock.now(), by=body.by or LOCAL, note=body.note)
+    return views.incident(await services.acknowledge(IncidentId(incident_id), note))
+
+
+@writing.post(
+    "/incidents/{incident_id}/verdict",
+    tags=["incidents"],
+    responses={**TAKING, **NO_INCIDENT},
+    openapi_extra=_body(models.VerdictRequest),
+)
+async def judge(request: Request, services: Given, incident_id: IncidentPath) -> models.Verdict:
+    """Say whether an incident, open or resolved, or one article in it was right. Kept beside what was said before.
+
+    Verdicts are labelled data: `newsquake trainer retrain` learns from them.
+    """
+    body = await bodies.read(request, models.VerdictRequest, limit=request.app.state.max_body)
+    verdict = Verdict(
+        incident=IncidentId(incident_id),
+        ruling=body.verdict,
+        article=None if body.article is None else ArticleId(body.article),
+        entity=None if body.entity is None else EntityId(body.entity),
+        sentiment=body.sentiment,
+        note=body.note,
+        by=body.by or LOCAL,
+        at=services.clock.now(),
+    )
+    await services.judge(verdict)
+    return views.verdict(verdict)

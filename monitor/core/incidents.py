@@ -29,6 +29,7 @@ from monitor.core.keys import group_of
 from monitor.core.severity import severity_of
 from monitor.types import (
     BUCKET,
+    Acknowledgement,
     Change,
     Evidence,
     Incident,
@@ -132,6 +133,22 @@ def fold(
     for signal in sorted(signals, key=_order):
         book.take(signal)
     return book.folded(now)
+
+
+def acknowledge(incident: Incident, acknowledgement: Acknowledgement) -> Incident:
+    """Return an open incident as somebody's who looks into it. The first to say so stays.
+
+    It goes on as before: it may be joined, raised (which is told again) and resolved.
+    """
+    if incident.acknowledged is not None:
+        return incident
+    return replace(
+        incident,
+        state=IncidentState.ACKNOWLEDGED,
+        acknowledged=acknowledgement,
+        updated=acknowledgement.at,
+        revision=incident.revision + 1,
+    )
 
 
 class _Book:

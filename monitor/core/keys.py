@@ -28,6 +28,12 @@ def combined(entity: EntityId, topic: str) -> Key:
     return Key(f"{entity_key(entity)}{CROSS}{topic_key(topic)}")
 
 
+def entity_of(key: Key) -> EntityId | None:
+    """Return the company of a key, also of a combined one; None where it is about none."""
+    kind, _, name = key.partition(CROSS)[0].partition(":")
+    return EntityId(name) if kind == "entity" else None
+
+
 def group_of(key: Key) -> str:
     """Return the group whose season and dispersion a key shares: `entity`, `topic`, `source`, `all`, `entity×topic`."""
     return CROSS.join(part.partition(":")[0] for part in key.split(CROSS))

@@ -17,7 +17,7 @@ from monitor.core.codec import from_json
 from monitor.core.keys import group_of
 from monitor.ports import ArticleFilter, Dispatch, IncidentFilter, Judgement, Ledger, Mark, StoredArticle
 from monitor.store.engine import failing_plainly, name_of
-from monitor.store.rows import ledger_of
+from monitor.store.rows import ledger_of, verdict_of
 from monitor.store.schema import (
     MICROSECOND,
     Moment,
@@ -30,6 +30,7 @@ from monitor.store.schema import (
     outbox,
     positions,
     rollups,
+    verdicts,
     versions,
 )
 from monitor.types import (
@@ -43,6 +44,7 @@ from monitor.types import (
     Sentiment,
     SourceId,
     Timeliness,
+    Verdict,
 )
 
 EXCERPT = 500  # characters of an article's text on a page of articles
@@ -121,6 +123,11 @@ class Queries:
             )
             for row in await self._rows(query)
         ]
+
+    async def verdicts(self, incident: IncidentId) -> Sequence[Verdict]:
+        """Return what the desk said of an incident, oldest first."""
+        query = select(verdicts).where(verdicts.c.incident == incident).order_by(verdicts.c.id)
+        return [verdict_of(row) for row in await self._rows(query)]
 
     async def ledgers(self) -> Mapping[SourceId, Ledger]:
         """Return the ledger of each source."""

@@ -14,16 +14,19 @@ from monitor.ports import Ledger, Pending, Told
 from monitor.types import (
     ArticleId,
     Evidence,
+    IncidentId,
     Key,
     Language,
     Message,
     ModelId,
     Origin,
     Rollup,
+    Ruling,
     Signature,
     SourceId,
     StoryId,
     Timeliness,
+    Verdict,
 )
 
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
@@ -89,6 +92,20 @@ def ledger_of(row: RowMapping) -> Ledger:
         duplicate=row["duplicate"],
         dead=row["dead"],
         dropped=row["dropped"],
+    )
+
+
+def verdict_of(row: AnyRow) -> Verdict:
+    """Return the verdict of a row of that table."""
+    return Verdict(
+        incident=IncidentId(row.incident),
+        ruling=Ruling(row.verdict),
+        article=row.article,
+        entity=row.entity,
+        sentiment=row.sentiment,
+        note=row.note,
+        by=row.given_by,
+        at=row.at,
     )
 
 

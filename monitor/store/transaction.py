@@ -35,6 +35,7 @@ from monitor.types import (
     SourceId,
     TargetId,
     Timeliness,
+    Verdict,
 )
 
 CHUNK = 500  # parameters in one statement
@@ -157,6 +158,20 @@ class SqlTransaction:
         await self._many(self._sql.add_incident_keys, keys)
         await self._many(insert(schema.events), events)
 
+    async def add_verdict(self, verdict: Verdict) -> None:
+        row = {
+            "incident": verdict.incident,
+            "article": verdict.article,
+            "entity": verdict.entity,
+            "verdict": verdict.ruling.value,
+            "sentiment": verdict.sentiment,
+            "note": verdict.note,
+            "given_by": verdict.by,
+            "at": verdict.at,
+        }
+        await self._many(insert(schema.verdicts), [row])
+        await self._many(insert(schema.events), [{"at": self._now, "kind": "verdict", "subject": verdict.incident}])
+
     async def post(self, messages: Sequence[Message]) -> None:
         rows = [
             {
@@ -208,7 +223,7 @@ class SqlTransaction:
 
     async def blank(self, ids: Collection[ArticleId]) -> None:
         """Empty the titles and texts of these articles and of their versions."""
-        for chunk in _chunks(ids):
+        for chunk in chunks(ids):
             for table, column in (
                 (schema.articles, schema.articles.c.id),
                 (schema.versions, schema.versions.c.article),
@@ -276,13 +291,14 @@ async def known(
 ) -> Mapping[ArticleId, str]:
     """Return the digest of the newest version of each of these articles that is stored."""
     digests: dict[ArticleId, str] = {}
-    for chunk in _chunks(ids):
+    for chunk in chunks(ids):
         rows = await connection.execute(statements.known, {"ids": chunk})
         digests.update((ArticleId(article), digest) for article, digest in rows)
     return digests
 
 
-def _chunks(items: Collection[Item]) -> Iterator[list[Item]]:
+def chunks(items: Collection[Item]) -> Iterator[list[Item]]:
+    """Yield the items, as many at once as one statement takes."""
     rest = iter(items)
     while chunk := list(islice(rest, CHUNK)):
         yield chunk

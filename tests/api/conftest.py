@@ -18,12 +18,14 @@ from monitor.api.listen import address_of
 from monitor.api.server import ApiServer, create_app
 from monitor.api.services import Assessment, Check, CompanyAssessment, Services, Submit, Unusable
 from monitor.core.codec import to_json
+from monitor.core.incidents import acknowledge
 from monitor.ports import KeyLevel, Live, Settled, SourceLevel, WindowLevel
 from monitor.store import schema
 from monitor.store.engine import locate, reading, writing
 from monitor.store.queries import Queries
 from monitor.telemetry import Telemetry
 from monitor.types import (
+    Acknowledgement,
     EntityId,
     Evidence,
     Incident,
@@ -38,6 +40,7 @@ from monitor.types import (
     Severity,
     SourceId,
     StoryId,
+    Verdict,
 )
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -230,6 +233,7 @@ class Desk:
     checks: list[Check] = field(default_factory=lambda: [Check(name="model", ok=True, detail="serving")])
     doors: dict[SourceId, Submit] = field(default_factory=dict)
     pushed: list[Json] = field(default_factory=list)
+    judged: list[Verdict] = field(default_factory=list)
     refuse: Exception | None = None
     hold: asyncio.Event | None = None
     # Without verify=False a client would read the system's certificates, which nothing here needs.
@@ -245,6 +249,8 @@ class Desk:
             live=lambda: self.live,
             doors=self.doors,
             score=self.score,
+            acknowledge=self.acknowledge,
+            judge=self.judge,
             expected=lambda key, at, step: 0.25 if key == ACME else None,
             alive=lambda: [Check(name="loop", ok=True, detail="running")],
             ready=lambda: self.checks,
@@ -273,6 +279,16 @@ class Desk:
         return Assessment(
             label="negative", probabilities=sure, topics={"Legal | Regulation": 0.9}, entities=[company], model=MODEL
         )
+
+    async def acknowledge(self, id_: IncidentId, acknowledgement: Acknowledgement) -> Incident:
+        if self.refuse is not None:
+            raise self.refuse
+        return acknowledge(replace(an_incident(1), id=id_), acknowledgement)
+
+    async def judge(self, verdict: Verdict) -> None:
+        if self.refuse is not None:
+            raise self.refuse
+        self.judged.append(verdict)
 
     async def get(self, path: str, **query: str | int) -> Any:
         answer = await self.client.get(path, params=query)

@@ -18,6 +18,8 @@ PATHS = {
     "/api/v1/keys/{key}/series": {"get"},
     "/api/v1/incidents": {"get"},
     "/api/v1/incidents/{incident_id}": {"get"},
+    "/api/v1/incidents/{incident_id}/ack": {"post"},
+    "/api/v1/incidents/{incident_id}/verdict": {"post"},
     "/api/v1/sources": {"get"},
     "/api/v1/score": {"post"},
 }
@@ -91,6 +93,8 @@ async def test_bodies_are_described_and_their_examples_are_taken(desk: Desk, doc
     }  # fmt: skip
     answer = await desk.client.post("/api/v1/articles", json={"articles": [example]})
     assert answer.json()["results"][0]["outcome"] == "stored"
+    (said,) = schemas["VerdictRequest"]["examples"]
+    assert (await desk.client.post("/api/v1/incidents/1/verdict", json=said)).status_code == 200
     (question,) = schemas["ScoreRequest"]["examples"]
     assert (await desk.client.post("/api/v1/score", json=question)).status_code == 200
 

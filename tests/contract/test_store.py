@@ -17,11 +17,13 @@ from monitor.types import (
     Key,
     Origin,
     Position,
+    Ruling,
     SignalKind,
     SourceId,
     StoryId,
     TargetId,
     Timeliness,
+    Verdict,
 )
 from tests.core.telling import incident, signal
 from tests.databases import Database
@@ -203,6 +205,13 @@ async def test_incidents_are_replaced_whole_and_open_ones_are_found_oldest_first
     async with store.transaction() as tx:
         await tx.save_incidents([calm, joined])
         assert await tx.open_incidents() == [joined]
+
+
+async def test_the_desk_may_say_the_same_twice(store: Store) -> None:
+    one = Verdict(incident=IncidentId("a" * 32), ruling=Ruling.FALSE, article=FIRST.id, by="Ann", at=T0)
+    async with store.transaction() as tx:
+        await tx.add_verdict(one)
+        await tx.add_verdict(one)
 
 
 async def test_a_message_waits_in_the_outbox_until_it_is_delivered(store: Store) -> None:
