@@ -29,6 +29,8 @@ from monitor.core.detect.detector import STATE_VERSION
 from monitor.core.detect.detector import load as load_state
 from monitor.core.incidents import Folded
 from monitor.delivery.outbox import Outbox
+from monitor.delivery.reconciler import Reconciler
+from monitor.delivery.targets.alertmanager import AlertmanagerTarget
 from monitor.errors import NewsquakeError, OwnershipLost, SourceError, StoreError
 from monitor.lifecycle import Supervisor, signals
 from monitor.panel import Panel, door
@@ -334,7 +336,9 @@ class Daemon:
         await self._supervisor.cancel(f"source {id_}")
         await source.close()
 
-    def _place_target(self, section: sections.AnyTarget, target: Target) -> None:
+    def _place_target(self, section: sections.AnyTarget, target: Target | AlertmanagerTarget) -> None:
+        if isinstance(target, AlertmanagerTarget):
+            target = Reconciler(target, store=self._store, clock=self._clock, telemetry=self.telemetry)
         outbox = Outbox(
             target=target,
             store=self._store,
@@ -345,13 +349,16 @@ class Daemon:
         self._outboxes[TargetId(section.id)] = (section, target, outbox)
 
     def _begin_outbox(self, id_: TargetId) -> None:
-        _, _, outbox = self._outboxes[id_]
+        _, target, outbox = self._outboxes[id_]
         self._supervisor.spawn(f"outbox {id_}", outbox.run())
+        if isinstance(target, Reconciler):
+            self._supervisor.spawn(f"reconciler {id_}", target.run())
 
     async def _end_outbox(self, id_: TargetId) -> None:
         _, target, outbox = self._outboxes.pop(id_)
         async with outbox.between_rounds():  # a message that was accepted is noted as such
             await self._supervisor.cancel(f"outbox {id_}")
+            await self._supervisor.cancel(f"reconciler {id_}")
         await target.close()
 
     def _source_levels(self) -> Sequence[SourceLevel]:

@@ -13,6 +13,7 @@ from monitor.core.entities.watchlist import Watchlist
 from monitor.core.intake import IntakeRules
 from monitor.core.routing import Route
 from monitor.core.schedule import Rhythm
+from monitor.delivery.targets.alertmanager import AlertmanagerTarget, basic, bearer
 from monitor.delivery.targets.log import LogTarget
 from monitor.delivery.targets.webhook import WebhookTarget
 from monitor.net import HttpClient
@@ -94,6 +95,16 @@ def _route(section: sections.RouteSection) -> Route:
     )
 
 
+def authorization_of(section: sections.AlertmanagerTarget) -> str | None:
+    """Return the header `Authorization` for a target. Raise ConfigurationError where a secret is not there."""
+    where = f"target {section.id!r}"
+    if section.bearer is not None:
+        return bearer(reveal(section.bearer, f"{where}: bearer"))
+    if section.username is not None and section.password is not None:
+        return basic(section.username, reveal(section.password, f"{where}: password"))
+    return None
+
+
 class Workshop:
     """Builds sources and targets, and holds what they share: the HTTP client and the feed parsers."""
 
@@ -102,6 +113,7 @@ class Workshop:
         self._random = random
         self._telemetry = telemetry
         self._queue = config.limits.queue
+        self._address = config.api.external_url
         self._client = HttpClient(allow_private=config.http.allow_private)
         self._fetcher = Fetcher(self._client)
         self._parsers = ParserPool()
@@ -126,7 +138,7 @@ class Workshop:
             case sections.ArchiveSource():
                 return ArchiveSource(id_, section.path, fields=section.fields, clock=self._clock)
 
-    def target(self, section: sections.AnyTarget) -> Target:
+    def target(self, section: sections.AnyTarget) -> Target | AlertmanagerTarget:
         """Build a target from its section; its secret is read here, and nowhere kept in clear but there."""
         id_ = TargetId(section.id)
         match section:
@@ -135,6 +147,15 @@ class Workshop:
             case sections.WebhookTarget():
                 secret = reveal(section.secret, f"target {section.id!r}: secret") if section.secret else None
                 return WebhookTarget(id_, section.url, secret=secret, client=self._client, clock=self._clock)
+            case sections.AlertmanagerTarget():
+                return AlertmanagerTarget(
+                    id_,
+                    (section.url, *section.peers),
+                    labels=section.labels,
+                    address=self._address,
+                    authorization=authorization_of(section),
+                    client=self._client,
+                )
 
     async def close(self) -> None:
         """Let go of connections and parser processes."""

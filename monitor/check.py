@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
 from monitor import config as sections
 from monitor.api.listen import address_of, listen
-from monitor.assembly import desk_of, sources_of, targets_of
+from monitor.assembly import authorization_of, desk_of, sources_of, targets_of
 from monitor.clock import SystemClock
 from monitor.config import Config, load, reveal
-from monitor.errors import NewsquakeError, SourceError, StoreError
+from monitor.errors import NewsquakeError, SourceError, StoreError, TargetError
 from monitor.net import HttpClient
 from monitor.pipeline import Desk
 from monitor.scoring.reload import open_worker
@@ -113,6 +114,21 @@ async def _target(section: sections.AnyTarget, client: HttpClient) -> str:
             answer = await client.get(section.url)  # nothing is sent: that it answers at all is what can be known
             signed = "signed" if section.secret else "not signed: give it a secret"
             return f"its server answers ({answer.status} to a GET); {signed}"
+        case sections.AlertmanagerTarget():
+            return "; ".join([await _alertmanager(url, section, client) for url in (section.url, *section.peers)])
+
+
+async def _alertmanager(url: str, section: sections.AlertmanagerTarget, client: HttpClient) -> str:
+    authorization = authorization_of(section)
+    headers = {} if authorization is None else {"authorization": authorization}
+    answer = await client.get(f"{url.rstrip('/')}/api/v2/status", headers)
+    try:
+        status = json.loads(answer.body)
+        return f"Alertmanager {status['versionInfo']['version']}, cluster {status['cluster']['status']}"
+    except (ValueError, TypeError, KeyError):
+        raise TargetError(
+            f"answered {answer.status} to GET /api/v2/status; expected an Alertmanager's status"
+        ) from None
 
 
 async def _route(section: sections.RouteSection) -> str:

@@ -75,6 +75,8 @@ Duration = Annotated[timedelta, BeforeValidator(duration), AfterValidator(some_t
 PerWeek = Annotated[float, BeforeValidator(rate), Field(gt=0, allow_inf_nan=False)]
 Glob = Annotated[str, AfterValidator(glob)]
 Secret = Annotated[str, AfterValidator(secret_reference)]
+Url = Annotated[str, Field(pattern=r"^https?://\S+$")]
+LabelName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 
@@ -105,6 +107,7 @@ class ApiSection(Section):
 
     bind: str = Field("127.0.0.1:8080", description="address and port; 0 picks a free port")
     hosts: tuple[str, ...] = Field((), description="further names under which browsers may reach it")
+    external_url: Url | None = Field(None, description="where people reach it; links in messages lead there")
     max_body: int = Field(10 * MEGABYTE, gt=0, description="bytes of a request's body; more is answered 413")
 
 
@@ -156,7 +159,7 @@ class FeedSource(Section):
 
     kind: Literal["feed"]
     id: Name
-    url: Annotated[str, Field(pattern=r"^https?://\S+$")]
+    url: Url
     interval: Duration = Field(timedelta(minutes=5), description="time between two polls")
 
 
@@ -191,11 +194,32 @@ class WebhookTarget(Section):
 
     kind: Literal["webhook"]
     id: Name
-    url: Annotated[str, Field(pattern=r"^https?://\S+$")]
+    url: Url
     secret: Secret | None = Field(None, description="`env:NAME` or `file:PATH`; without one, nothing is signed")
 
 
-AnyTarget = Annotated[LogTarget | WebhookTarget, Field(discriminator="kind")]
+class AlertmanagerTarget(Section):
+    """A `[[target]]` of kind `alertmanager`: incidents as alerts, shown for as long as they are open."""
+
+    kind: Literal["alertmanager"]
+    id: Name
+    url: Url = Field(description="without `/api/v2`")
+    peers: tuple[Url, ...] = Field((), description="the other members of its cluster; each is told everything")
+    labels: dict[LabelName, str] = Field({}, description="further labels of every alert")
+    bearer: Secret | None = Field(None, description="`env:NAME` or `file:PATH` of a token")
+    username: str | None = None
+    password: Secret | None = Field(None, description="`env:NAME` or `file:PATH`")
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> Self:
+        if (self.username is None) != (self.password is None):
+            raise ValueError("expected username and password together, or neither")
+        if self.bearer is not None and self.username is not None:
+            raise ValueError("expected a bearer token, or username and password, not both")
+        return self
+
+
+AnyTarget = Annotated[LogTarget | WebhookTarget | AlertmanagerTarget, Field(discriminator="kind")]
 
 
 class Match(Section):
@@ -332,9 +356,13 @@ def _problem(entry: Any) -> str:
     message = entry["msg"].removeprefix("Value error, ")
     if not key:
         return str(message)
-    if location[-1] in ("secret", "url"):  # it may be the secret itself, or an address that holds one
+    if SECRETIVE & set(location):  # it may be the secret itself, or an address that holds one
         return f"{key}: {message}"
     return f"{key}: found {_shown(entry['input'])}; {message[0].lower()}{message[1:]}"
+
+
+SECRETS = ("secret", "bearer", "password")
+SECRETIVE = {*SECRETS, "url", "peers"}
 
 
 def _shown(value: object) -> str:
@@ -344,7 +372,7 @@ def _shown(value: object) -> str:
 
 _KINDS = {
     get_args(each.model_fields["kind"].annotation)[0]: each
-    for each in (FeedSource, PushSource, ArchiveSource, LogTarget, WebhookTarget)
+    for each in (FeedSource, PushSource, ArchiveSource, LogTarget, WebhookTarget, AlertmanagerTarget)
 }
 
 
@@ -372,12 +400,7 @@ def _from_folder(config: Config, folder: Path) -> Config:
         for source in config.source
     )
     files = tuple(folder / file for file in config.watchlist.files)
-    targets = tuple(
-        target.model_copy(update={"secret": _placed(target.secret, "file:", folder)})
-        if isinstance(target, WebhookTarget) and target.secret
-        else target
-        for target in config.target
-    )
+    targets = tuple(target.model_copy(update=_placed_secrets(target, folder)) for target in config.target)
     return config.model_copy(
         update={
             "store": config.store.model_copy(update={"url": url}),
@@ -392,3 +415,8 @@ def _from_folder(config: Config, folder: Path) -> Config:
 def _placed(reference: str, scheme: str, folder: Path) -> str:
     name = reference.removeprefix(scheme)
     return f"{scheme}{folder / name}" if name not in ("", reference) else reference
+
+
+def _placed_secrets(section: Section, folder: Path) -> dict[str, str]:
+    given = {name: getattr(section, name, None) for name in SECRETS}
+    return {name: _placed(reference, "file:", folder) for name, reference in given.items() if reference}

@@ -42,6 +42,10 @@ class SourceError(NewsquakeError):
     """A source could not be read this time; it is tried again later."""
 
 
+class TargetError(NewsquakeError):
+    """A receiver of messages does not answer as its kind does."""
+
+
 class Busy(NewsquakeError):
     """The queues are full; the one who hands over should come back later."""
 

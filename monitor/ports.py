@@ -231,6 +231,24 @@ class Promotion:
         require_utc(self, "since", "changeover")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """What one message of the outbox told, or is to tell, its target. `ended` is None while it is pending."""
+
+    change: Change
+    severity: Severity  # of the incident with this change
+    created: datetime
+    ended: datetime | None  # accepted or given up
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """An incident as it is now, and all that one target is told of it, in the order of the changes."""
+
+    incident: Incident
+    notices: tuple[Notice, ...]
+
+
 class Transaction(Protocol):
     """One atomic change, open between BEGIN IMMEDIATE and COMMIT. An exception inside rolls everything back."""
 
@@ -385,6 +403,17 @@ class Store(Protocol):
         """
         ...
 
+    async def cases(self, target: TargetId, since: datetime) -> Sequence[Case]:
+        """Return the incidents a target is told of and may still have to hear of, the first opened first.
+
+        These are the ones that are not resolved, and those of which a message is pending or ended at `since` or later.
+        """
+        ...
+
+    async def case(self, target: TargetId, incident: IncidentId) -> Case | None:
+        """Return one incident that a target is told of, or None where it is told nothing of it."""
+        ...
+
     async def close(self) -> None:
         """Let go of the database and of what is owned; safe to call twice."""
         ...
@@ -424,6 +453,21 @@ class Target(Protocol):
 
     async def send(self, message: Message, attempt: int) -> Delivery:
         """Try once; `attempt` is 1 for the first. Never raises for what the network or the receiver does."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections; safe to call twice."""
+        ...
+
+
+class Board(Protocol):
+    """A receiver that is shown what stands, again and again, and forgets what it is not shown any more."""
+
+    @property
+    def id(self) -> TargetId: ...
+
+    async def show(self, cases: Sequence[Case], now: datetime) -> Delivery:
+        """Show how these incidents stand. Never raises for what the network or the receiver does."""
         ...
 
     async def close(self) -> None:

@@ -83,9 +83,17 @@ class Telemetry:
             "1 if the last attempt to load the configuration succeeded.",
             registry=registry,
         )
+        for reloaded in (self.model_reload_successful, self.config_reload_successful):
+            reloaded.set(1)  # until an attempt fails: what the daemon starts with was loaded
         self.deliveries = Counter(
             "newsquake_deliveries",
             "Attempts to deliver a message, by outcome.",
+            ("target", "outcome"),
+            registry=registry,
+        )
+        self.reconciliations = Counter(
+            "newsquake_reconciliations",
+            "Rounds in which a target was shown all that stands, by outcome.",
             ("target", "outcome"),
             registry=registry,
         )

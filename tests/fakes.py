@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from monitor.core.counting import NEGATIVE
 from monitor.errors import OwnershipLost, StoreError
-from monitor.ports import Judgement, Ledger, Owner, Pending, Told
+from monitor.ports import Case, Judgement, Ledger, Notice, Owner, Pending, Told
 from monitor.types import (
     Article,
     ArticleId,
@@ -184,6 +184,38 @@ class FakeStore:
             first.setdefault(row.message.incident.id, row)
         due = [row for row in first.values() if row.due <= now]
         return [Pending(message=row.message, attempts=row.attempts) for row in due[:limit]]
+
+    async def cases(self, target: TargetId, since: datetime) -> Sequence[Case]:
+        told = {row.message.incident.id for row in self.tables.outbox.values() if row.message.target == target}
+        stirring = {
+            row.message.incident.id
+            for row in self.tables.outbox.values()
+            if row.message.target == target and (row.state == "pending" or (row.ended and row.ended >= since))
+        }
+        incidents = [self.tables.incidents[id_] for id_ in told if id_ in self.tables.incidents]
+        standing = [each for each in incidents if each.state is not IncidentState.RESOLVED or each.id in stirring]
+        standing.sort(key=lambda each: (each.opened, each.id))
+        return [case for each in standing if (case := await self.case(target, each.id))]
+
+    async def case(self, target: TargetId, incident: IncidentId) -> Case | None:
+        rows = [
+            row
+            for row in self.tables.outbox.values()
+            if row.message.target == target and row.message.incident.id == incident
+        ]
+        rows.sort(key=lambda row: (row.message.created, row.message.key))
+        if not rows or incident not in self.tables.incidents:
+            return None
+        notices = [
+            Notice(
+                change=row.message.change,
+                severity=row.message.incident.severity,
+                created=row.message.created,
+                ended=row.ended,
+            )
+            for row in rows
+        ]
+        return Case(incident=self.tables.incidents[incident], notices=tuple(notices))
 
     async def close(self) -> None:
         for partition, owner in list(self.database.owners.items()):

@@ -133,3 +133,31 @@ def test_secrets_are_read_by_reference(tmp_path: Path, monkeypatch: pytest.Monke
     assert reveal(f"file:{tmp_path / 'secret'}", "target desk") == "from a file"
     with pytest.raises(ConfigurationError, match="no variable ABSENT"):
         reveal("env:ABSENT", "target desk")
+
+
+ALERTMANAGER = '[[target]]\nid = "pager"\nkind = "alertmanager"\nurl = "http://127.0.0.1:9093"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('username = "desk"', ["target[0]", "expected username and password together"]),
+        ('bearer = "env:A"\nusername = "desk"\npassword = "env:B"', ["target[0]", "not both"]),
+        ('labels = { "no-label" = "x" }', ["target[0].labels.no-label", "pattern"]),
+        ('bearer = "hunter2"', ["target[0].bearer: expected a reference"]),
+        ('password = "hunter2"', ["target[0].password: expected a reference"]),
+        ('peers = ["ftp://desk:hunter2@am.example"]', ["target[0].peers[0]:"]),
+    ],
+)
+def test_a_wrong_alertmanager_is_told_by_key_and_without_its_secrets(
+    tmp_path: Path, text: str, expected: list[str]
+) -> None:
+    message = refusal(tmp_path, ALERTMANAGER + text)
+    for words in expected:
+        assert words in message
+    assert "hunter2" not in message
+
+
+def test_the_files_of_an_alertmanagers_secrets_count_from_the_folder_too(tmp_path: Path) -> None:
+    config = load(written(tmp_path, ALERTMANAGER + 'username = "desk"\npassword = "file:desk.password"\n'))
+    assert config.target[0].model_dump()["password"] == f"file:{tmp_path / 'desk.password'}"

@@ -38,6 +38,7 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "archive": config.ArchiveSource,
     "log": config.LogTarget,
     "webhook": config.WebhookTarget,
+    "alertmanager": config.AlertmanagerTarget,
     "[[route]]": config.RouteSection,
     "match": config.Match,
 }

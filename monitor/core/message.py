@@ -36,7 +36,14 @@ def render(message: Message, *, language: Language | None = None, repeat: bool =
 
     Text from feeds is shown without control characters and cut to length; nothing is escaped.
     """
-    return "\n".join(_lines(message, words_for(language or _language(message.incident)), repeat=repeat))
+    return "\n".join(lines_of(message.incident, message.change, language=language, repeat=repeat))
+
+
+def lines_of(
+    incident: Incident, change: Change, *, language: Language | None = None, repeat: bool = False
+) -> tuple[str, ...]:
+    """Return the lines of `render`: what has happened stands in the first one."""
+    return tuple(_lines(incident, change, words_for(language or _language(incident)), repeat=repeat))
 
 
 def payload(message: Message) -> dict[str, Json]:
@@ -77,13 +84,12 @@ def _language(incident: Incident) -> Language:
     return incident.evidence[0].language if incident.evidence else ENGLISH
 
 
-def _lines(message: Message, words: Words, *, repeat: bool) -> Iterator[str]:
-    incident = message.incident
-    yield title_of(message.change, incident.kind, words).format(
+def _lines(incident: Incident, change: Change, words: Words, *, repeat: bool) -> Iterator[str]:
+    yield title_of(change, incident.kind, words).format(
         severity=severity_name(incident.severity, words), name=key_name(incident.keys[0], words)
     )
     yield _figures(incident, words)
-    yield _time(message, words)
+    yield _time(incident, change, words)
     if len(incident.keys) > 1:
         names = [key_name(key, words) for key in incident.keys[1:]]
         more = ["…"] if len(names) > OTHER_KEYS else []
@@ -111,12 +117,11 @@ def _figures(incident: Incident, words: Words) -> str:
     return f"{figures}{words['gap']}{words['publishers'].format(publishers=incident.publishers)}"
 
 
-def _time(message: Message, words: Words) -> str:
-    incident = message.incident
+def _time(incident: Incident, change: Change, words: Words) -> str:
     if incident.resolved is None:
         return words["since"].format(opened=moment(incident.opened))
     lasted = words["lasted"].format(opened=moment(incident.opened), resolved=moment(incident.resolved))
-    return lasted if message.change is Change.RESOLVED else f"{lasted}{words['gap']}{words['already']}"
+    return lasted if change is Change.RESOLVED else f"{lasted}{words['gap']}{words['already']}"
 
 
 def _headline(piece: Evidence, words: Words) -> Iterator[str]:

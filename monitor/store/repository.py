@@ -7,21 +7,21 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
-from sqlalchemy import exists, func, literal, select, tuple_
+from sqlalchemy import CompoundSelect, exists, func, literal, select, tuple_, union
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from monitor.errors import OwnershipLost
-from monitor.ports import Clock, Ledger, Mark, Owner, Pending
+from monitor.ports import Case, Clock, Ledger, Mark, Owner, Pending
 from monitor.store import schema
 from monitor.store.engine import failing_plainly, file_of, locate, name_of, plainly, reading, writing
 from monitor.store.lock import FileLock, Lock, ServerLock, whoami
 from monitor.store.migration import check_schema
-from monitor.store.rows import ledger_of, pending_of, rollups_of
+from monitor.store.rows import cases_of, ledger_of, pending_of, rollups_of
 from monitor.store.schema import HexId, Moment
 from monitor.store.statements import Statements
 from monitor.store.transaction import SqlTransaction, known
-from monitor.types import ArticleId, Json, Position, Rollup, SourceId, TargetId
+from monitor.types import ArticleId, IncidentId, IncidentState, Json, Position, Rollup, SourceId, TargetId
 
 
 class SqlStore:
@@ -129,6 +129,32 @@ class SqlStore:
         )
         async with self._connected(self.reader) as connection:
             return [pending_of(row) for row in await connection.execute(asked)]
+
+    async def cases(self, target: TargetId, since: datetime) -> Sequence[Case]:
+        rows, incidents = schema.outbox.c, schema.incidents.c
+        mine = select(rows.incident).where(rows.target == target)
+        is_open = incidents.state != IncidentState.RESOLVED.value
+        wanted = union(
+            mine.where(rows.incident.in_(select(incidents.id).where(is_open))),
+            mine.where(rows.state == "pending"),
+            mine.where(rows.ended >= since),
+        )
+        return await self._cases(target, wanted)
+
+    async def case(self, target: TargetId, incident: IncidentId) -> Case | None:
+        found = await self._cases(target, [incident])
+        return found[0] if found else None
+
+    async def _cases(self, target: TargetId, wanted: CompoundSelect[str] | Sequence[IncidentId]) -> Sequence[Case]:
+        incidents, rows = schema.incidents.c, schema.outbox.c
+        asked = (
+            select(incidents.value.label("incident"), rows.value.label("message"), rows.created, rows.ended)
+            .join_from(schema.incidents, schema.outbox, incidents.id == rows.incident)
+            .where(rows.target == target, incidents.id.in_(wanted))
+            .order_by(incidents.opened, incidents.id, rows.created, rows.key)
+        )
+        async with self._connected(self.reader) as connection:
+            return cases_of(await connection.execute(asked))
 
     async def outdated(self, before: datetime, after: Mark, limit: int) -> Sequence[Mark]:
         """Return articles received before a moment whose texts are still kept, oldest first, beginning after a mark."""

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
+from itertools import groupby
 from typing import Any, TypeAlias
 
 from sqlalchemy import Row, RowMapping
 
 from monitor.core.codec import from_json
-from monitor.ports import Ledger, Pending, Told
+from monitor.ports import Case, Ledger, Notice, Pending, Told
 from monitor.types import (
     ArticleId,
+    Change,
     Evidence,
+    Incident,
     IncidentId,
     Key,
     Language,
@@ -22,6 +25,7 @@ from monitor.types import (
     Origin,
     Rollup,
     Ruling,
+    Severity,
     Signature,
     SourceId,
     StoryId,
@@ -112,3 +116,22 @@ def verdict_of(row: AnyRow) -> Verdict:
 def pending_of(row: AnyRow) -> Pending:
     """Return the outbox row with its message."""
     return Pending(message=from_json(Message, row.value), attempts=row.attempts)
+
+
+def cases_of(rows: Iterable[AnyRow]) -> list[Case]:
+    """Return the cases of rows (incident, message, created, ended); an incident's rows lie together, oldest first."""
+    return [
+        Case(
+            incident=from_json(Incident, incident),
+            notices=tuple(
+                Notice(
+                    change=Change(row.message["change"]),
+                    severity=Severity(row.message["incident"]["severity"]),
+                    created=row.created,
+                    ended=row.ended,
+                )
+                for row in own
+            ),
+        )
+        for incident, own in groupby(rows, key=lambda row: row.incident)
+    ]

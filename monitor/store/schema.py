@@ -245,6 +245,7 @@ outbox = Table(
     Column("value", JSON, nullable=False),  # the whole message
     PrimaryKeyConstraint("key", "target"),
     Index(None, "target", "state", "due"),
+    Index(None, "target", "ended"),
     Index(None, "incident"),
 )
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from monitor.errors import OwnershipLost, StoreError
-from monitor.ports import Ledger, Store
+from monitor.ports import Case, Ledger, Notice, Store
 from monitor.types import (
     Change,
     DeadLetter,
@@ -18,6 +18,7 @@ from monitor.types import (
     Origin,
     Position,
     Ruling,
+    Severity,
     SignalKind,
     SourceId,
     StoryId,
@@ -266,6 +267,44 @@ async def test_the_outbox_gives_one_message_for_each_incident_oldest_first(store
     async with store.transaction() as tx:
         await tx.reject(opened.key, DESK, T0 + DAY, "gone")
     assert [each.message for each in await store.pending(DESK, T0 + DAY, 9)] == [other, resolved]
+
+
+async def test_what_a_target_was_told_of_an_incident_comes_back_with_the_incident_as_it_is_now(store: Store) -> None:
+    one = incident("entity:acme", severity=Severity.LOW, told=frozenset({DESK}))
+    opened = message(one)
+    worse = replace(one, severity=Severity.HIGH, revision=2)
+    raised = replace(message(worse, Change.RAISED, created=T0 + MINUTE), key=f"{one.id}.raised-high")
+    async with store.transaction() as tx:
+        await tx.save_incidents([worse])
+        await tx.post([raised, opened, message(one, target=TargetId("log"))])
+        await tx.delivered(opened.key, DESK, T0 + MINUTE / 2)
+    first = Notice(change=Change.OPENED, severity=Severity.LOW, created=T0, ended=T0 + MINUTE / 2)
+    second = Notice(change=Change.RAISED, severity=Severity.HIGH, created=T0 + MINUTE, ended=None)
+    case = Case(incident=worse, notices=(first, second))
+    assert await store.case(DESK, one.id) == case
+    assert await store.cases(DESK, T0 + DAY) == [case]
+    assert await store.case(TargetId("pager"), one.id) is None
+    assert await store.cases(TargetId("pager"), T0) == []
+
+
+async def test_an_incident_that_is_over_is_a_case_while_its_messages_stir(store: Store) -> None:
+    over = incident("entity:acme", state=IncidentState.RESOLVED, resolved=T0 + MINUTE)
+    lasting = incident("entity:bolt", id=IncidentId("f" * 32), opened=T0 - MINUTE)
+    told, last = message(over), message(over, Change.RESOLVED, created=T0 + MINUTE)
+    async with store.transaction() as tx:
+        await tx.save_incidents([over, lasting])
+        await tx.post([told, message(lasting)])
+        await tx.delivered(told.key, DESK, T0)
+        await tx.delivered(f"{lasting.id}.opened", DESK, T0)
+    assert [each.incident for each in await store.cases(DESK, T0)] == [lasting, over]
+    assert [each.incident for each in await store.cases(DESK, T0 + MINUTE)] == [lasting]
+    async with store.transaction() as tx:
+        await tx.post([last])
+    assert [each.incident for each in await store.cases(DESK, T0 + DAY)] == [lasting, over]
+    async with store.transaction() as tx:
+        await tx.reject(last.key, DESK, T0 + DAY, "expired")
+    assert [each.incident for each in await store.cases(DESK, T0 + DAY)] == [lasting, over]
+    assert [each.incident for each in await store.cases(DESK, T0 + DAY + MINUTE)] == [lasting]
 
 
 async def test_positions_are_kept_by_source_and_partition(store: Store) -> None:

@@ -10,37 +10,16 @@ import binascii
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
-from enum import StrEnum
-from typing import Protocol
+from datetime import datetime
 
 from monitor.core.message import payload
+from monitor.delivery.targets.answers import Poster, judge
 from monitor.errors import ConfigurationError
-from monitor.net import Answer, NetError
-from monitor.ports import Clock, Delivery, Rejected, Retry, Sent
+from monitor.net import NetError
+from monitor.ports import Clock, Delivery, Retry
 from monitor.types import Message, TargetId
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - what marks a secret, not one
-
-
-class Reason(StrEnum):
-    """Why a receiver that answered did not accept; the words serve as metric labels, as those of `net.Reason`."""
-
-    GONE = "gone"  # 410: the receiver wants nothing more
-    REFUSED = "refused"  # any other 4xx: the same message would be refused again
-    REDIRECTED = "redirected"  # not followed: a message goes where the operator said, and nowhere else
-    BUSY = "busy"  # 408, 425, 429: patience was asked for
-    SERVER_ERROR = "server_error"  # 5xx, and answers that mean nothing to us
-
-
-class Poster(Protocol):
-    """The part of `net.HttpClient` that is needed here."""
-
-    async def post(self, url: str, content: bytes, headers: Mapping[str, str] | None = None) -> Answer:
-        """Send `content`. Raises NetError where no complete answer came."""
-        ...
 
 
 class WebhookTarget:
@@ -79,7 +58,7 @@ class WebhookTarget:
             answer = await self._client.post(self._url, body, headers)
         except NetError as error:
             return Retry(error.reason.value)
-        return _judge(answer, now)
+        return judge(answer, now)
 
     async def close(self) -> None:
         """Nothing is held: the client belongs to whoever made it."""
@@ -104,32 +83,3 @@ def _secret(secret: str, target: TargetId) -> bytes:
     if not key:
         raise ConfigurationError(f"target {target}: the secret is empty; leave it out to send unsigned")
     return key
-
-
-def _judge(answer: Answer, now: datetime) -> Delivery:
-    status = answer.status
-    if 200 <= status < 300:
-        return Sent()
-    if status == 410:
-        return Rejected(Reason.GONE.value)
-    if status in (408, 425, 429):
-        return Retry(Reason.BUSY.value, _patience(answer, now))
-    if 300 <= status < 400:
-        return Retry(Reason.REDIRECTED.value)
-    if 400 <= status < 500:
-        return Rejected(Reason.REFUSED.value)
-    return Retry(Reason.SERVER_ERROR.value, _patience(answer, now))
-
-
-def _patience(answer: Answer, now: datetime) -> timedelta | None:
-    """Return how long `Retry-After` asks to wait, in seconds or until a date; None where it does not say."""
-    asked = answer.headers.get("retry-after", "").strip()
-    if asked.isascii() and asked.isdigit():
-        return timedelta(seconds=min(int(asked), 86_400))
-    try:
-        until = parsedate_to_datetime(asked)
-    except ValueError:
-        return None
-    if until.tzinfo is None:
-        until = until.replace(tzinfo=UTC)
-    return max(until - now, timedelta(0))

@@ -1,4 +1,4 @@
-"""Tokens, verdicts, and where a promotion stands."""
+"""Tokens, verdicts, where a promotion stands, and the outbox by when a message ended."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ def upgrade() -> None:
     op.add_column("models", sa.Column("changeover", sa.BigInteger()))
     op.add_column("models", sa.Column("error", sa.Text()))
     op.add_column("models", sa.Column("configured", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.create_index(op.f("ix_outbox_target_ended"), "outbox", ["target", "ended"])
     op.create_table(
         "tokens",
         sa.Column("id", sa.String(length=16), nullable=False),
@@ -51,6 +52,7 @@ def downgrade() -> None:
     """Take them back; what they hold is lost."""
     op.drop_table("verdicts")
     op.drop_table("tokens")
+    op.drop_index(op.f("ix_outbox_target_ended"), "outbox")
     with op.batch_alter_table("models") as models:
         models.drop_column("configured")
         models.drop_column("error")
