@@ -12,18 +12,17 @@ from scipy.special import expit, log_softmax, softmax
 Scores = npt.NDArray[np.float32]
 
 
-def temperature(logits: Scores, wanted: npt.NDArray[np.int64]) -> float:
-    """Return the temperature, between 0.2 and 5, with the least log loss; `wanted` holds a class number for each row,
-    or, where the head takes several labels, a 0 or 1 for each label."""
+def temperature(logits: Scores, wanted: Scores, kind: str = "single") -> float:
+    """Return the temperature, between 0.2 and 5, with the least log loss; `wanted` (row, label) holds what each
+    probability should have been, mostly 0 or 1."""
     if not len(logits):
         return 1.0
 
     def log_loss(log_temperature: float) -> float:
         scaled = logits / np.exp(log_temperature)
-        if wanted.ndim == 2:
-            signed = np.where(wanted == 1, scaled, -scaled)
-            return float(np.logaddexp(0.0, -signed).mean())
-        return -float(log_softmax(scaled, axis=1)[np.arange(len(wanted)), wanted].mean())
+        if kind == "multi":
+            return float((wanted * np.logaddexp(0.0, -scaled) + (1.0 - wanted) * np.logaddexp(0.0, scaled)).mean())
+        return -float((wanted * log_softmax(scaled, axis=1)).sum(axis=1).mean())
 
     found = minimize_scalar(log_loss, bounds=(np.log(0.2), np.log(5.0)), method="bounded")
     return round(float(np.exp(found.x)), 4)

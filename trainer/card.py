@@ -9,6 +9,12 @@ from typing import Any
 from monitor.core.manifest import Manifest
 from trainer.config import Recipe
 
+METHODS = {
+    "full": "all layers",
+    "lora": "low-rank adapters, merged into the encoder, and the heads",
+    "head": "the heads alone, on the encoder as it was",
+}
+
 
 def card(manifest: Manifest, recipe: Recipe) -> str:
     """Return README.md for an artefact."""
@@ -25,14 +31,17 @@ def card(manifest: Manifest, recipe: Recipe) -> str:
     tables = "\n".join(
         _table(source, head, figure) for source, found in figures.items() for head, figure in found.items()
     )
-    settings = ", ".join(f"{name} {value}" for name, value in recipe.fit.model_dump().items())
+    fit = recipe.fit.model_dump(exclude=None if recipe.fit.method == "lora" else {"lora"})
+    settings = ", ".join(f"{name} {value}" for name, value in fit.items())
+    beginning = f"the model `{manifest.parent}`, whose base is " if manifest.parent else ""
     return f"""# A newsquake model
 
 Judges financial news: for the whole text, and for each company marked in it.
 
-- Base: `{manifest.base.reference}`, sha256 `{manifest.base.sha256}`; word embeddings: {words}
+- Begins with: {beginning}`{manifest.base.reference}`, sha256 `{manifest.base.sha256}`; word embeddings: {words}
 - Token limit: {manifest.token_limit}; text preparation {manifest.preparation}, markers {" ".join(manifest.markers)}
 - Licence: {manifest.licence}
+- Trained: {METHODS[manifest.method]}
 - Fit: {settings}
 
 ## Heads

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 app = typer.Typer(no_args_is_help=True, help="Fine-tune a model on labelled news, evaluate it, list what there is.")
+
+
+class Method(StrEnum):
+    """What learns; see trainer/methods.py."""
+
+    FULL = "full"
+    LORA = "lora"
+    HEAD = "head"
+
 
 Files = Annotated[
     list[Path] | None, typer.Argument(help="JSONL, JSONL.gz or CSV with `text`, optional `entity`, `split`.")
@@ -30,12 +40,22 @@ def fit(
     recipe: RecipeOption = None,
     data: DataOption = Path(),
     head: HeadOption = None,
-    base: Annotated[str | None, typer.Option(help="The base model: package:NAME, path:DIR or hub:ORG/NAME.")] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(help="A BERT checkpoint, or a newsquake model to go on from: package:NAME, path:DIR, …"),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="At most so many; early stopping may take fewer.")] = None,
     rate: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Rows per step.")] = None,
+    method: Annotated[
+        Method | None,
+        typer.Option(help="What learns: everything, adapters and the heads, or the heads alone."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Of all that is random.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Of the CPU; all by default.")] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write loss, rate and figures there for TensorBoard.")
+    ] = None,
     licence: Annotated[str, typer.Option(help="The licence that the artefact states.")] = "unstated",
     skip_bad: SkipOption = False,
 ) -> None:
@@ -45,11 +65,15 @@ def fit(
 
     newsquake trainer fit --recipe default --data ../shared/data --out runs/default
     """
-    from trainer import commands  # noqa: PLC0415 - torch waits until it is needed
+    settings = {"base": base, "epochs": epochs, "rate": rate, "batch": batch, "seed": seed, "method": method}
+    from monitor.scoring.references import require
+    from trainer.config import from_command_line
 
-    settings = {"base": base, "epochs": epochs, "rate": rate, "batch": batch, "seed": seed}
-    asked = commands.recipe_for(recipe, files or [], commands.heads_from(head or []), settings)
-    commands.run_fit(asked, data, out, skip_bad=skip_bad, licence=licence, threads=threads)
+    asked = from_command_line(recipe, files or [], head or [], data, settings)
+    require(asked.base)
+    from trainer import commands
+
+    commands.run_fit(asked, data, out, skip_bad=skip_bad, licence=licence, threads=threads, board=tensorboard)
 
 
 @app.command()
@@ -67,9 +91,13 @@ def evaluate(
 
     newsquake trainer evaluate builtin held-out.jsonl --head sentiment=label --split train
     """
-    from trainer import commands  # noqa: PLC0415 - torch waits until it is needed
+    from monitor.scoring.references import require
+    from trainer.config import from_command_line
 
-    asked = commands.recipe_for(recipe, files or [], commands.heads_from(head or []), {})
+    asked = from_command_line(recipe, files or [], head or [], data, {})
+    require(model)
+    from trainer import commands
+
     figures = commands.run_evaluate(model, asked, data, split, skip_bad=skip_bad)
     typer.echo(commands.show(figures))
 
@@ -77,7 +105,7 @@ def evaluate(
 @app.command("list")
 def list_models(folder: Annotated[Path, typer.Argument(help="The folder whose folders are artefacts.")]) -> None:
     """List the artefacts of a folder: id, place, macro F1 on each set."""
-    from trainer import commands  # noqa: PLC0415 - torch waits until it is needed
+    from trainer.listing import listed
 
-    for line in commands.listed(folder):
+    for line in listed(folder):
         typer.echo(line)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,56 +18,57 @@ from monitor.errors import ConfigurationError
 from monitor.scoring.model import Model, open_model
 from monitor.scoring.references import locate
 from monitor.scoring.worker import judge_all
-from trainer.config import FileRecipe, HeadRecipe, Recipe, read_recipe
-from trainer.data import DEV, Data, Problem, Row, load
+from monitor.types import ModelId
+from trainer.board import Board
+from trainer.config import HeadRecipe, Recipe
+from trainer.data import DEV, Data, Problem, Row, load, require_rows, untaught
 from trainer.evaluate import evaluate
-from trainer.fit import CHECKPOINT, Epoch, Step, fit
-from trainer.network import open_base
-from trainer.registry import found_in, summary, write
-
-RECIPES = Path(__file__).resolve().parent / "recipes"
+from trainer.fit import CHECKPOINT, Epoch, Listener, Step, fit
+from trainer.network import Base, open_base
+from trainer.registry import write
 
 
-def recipe_for(
-    recipe: str | None, files: Sequence[Path], heads: Mapping[str, str], settings: Mapping[str, Any]
-) -> Recipe:
-    """Return the recipe that the command line means: a shipped one by name, a file, or one made of files and heads.
-
-    `heads` is head to column; `settings` are values of [fit] and `base` that go before those of the recipe.
-    """
-    if recipe is not None:
-        if files or heads:
-            raise ConfigurationError("a recipe names its own files and heads: leave out FILES and --head")
-        shipped = RECIPES / f"{recipe}.toml"
-        found = read_recipe(shipped if shipped.is_file() else Path(recipe))
-    else:
-        if not files or not heads:
-            raise ConfigurationError("expected --recipe, or FILES with at least one --head NAME=COLUMN")
-        found = Recipe(
-            heads={name: HeadRecipe() for name in heads},
-            data=tuple(FileRecipe(file=str(file), heads=dict(heads)) for file in files),
-        )
-    given = {name: value for name, value in settings.items() if value is not None}
-    base = given.pop("base", found.base)
-    return Recipe.model_validate({**found.model_dump(), "base": base, "fit": {**found.fit.model_dump(), **given}})
-
-
-def run_fit(recipe: Recipe, folder: Path, out: Path, *, skip_bad: bool, licence: str, threads: int | None) -> None:
+def run_fit(
+    recipe: Recipe,
+    folder: Path,
+    out: Path,
+    *,
+    skip_bad: bool,
+    licence: str,
+    threads: int | None,
+    board: Path | None = None,
+) -> None:
     """Fit, and write the artefact into `out`; progress goes to standard error, the artefact's id to standard output.
 
-    Interrupted (Ctrl-C) after a first epoch, it writes the artefact of the best epoch so far.
+    `board` is a folder for TensorBoard. Interrupted (Ctrl-C) after a first epoch, it writes the artefact of the best
+    epoch so far.
     """
     console = Console(stderr=True)
     if threads:
         torch.set_num_threads(threads)
     base = open_base(recipe.base, locate(recipe.base))
     data, problems = load(recipe, folder, skip_bad=skip_bad)
-    _tell_data(console, data, problems)
+    tell_data(console, data, problems)
+    require_rows(data)
+    identity = teach(recipe, data, base, out, licence=licence, console=console, board=board)
+    sys.stdout.write(f"{identity} {out}\n")
+
+
+def teach(
+    recipe: Recipe, data: Data, base: Base, out: Path, *, licence: str, console: Console, board: Path | None
+) -> ModelId:
+    """Fit with a bar of progress, write the artefact into `out`, and return its id."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
+    with ExitStack() as stack:
+        listeners: list[Listener] = []
+        if board is not None:
+            listeners.append(stack.enter_context(Board(board)).tell)
+        progress = stack.enter_context(Progress(*columns, TimeRemainingColumn(), console=console))
         task = progress.add_task("epoch 1", total=None)
 
         def tell(event: Step | Epoch) -> None:
+            for listener in listeners:
+                listener(event)
             if isinstance(event, Step):
                 shown = f"epoch {event.epoch} loss {event.loss:.3f}"
                 progress.update(task, completed=event.step, total=event.steps, description=shown)
@@ -77,16 +79,19 @@ def run_fit(recipe: Recipe, folder: Path, out: Path, *, skip_bad: bool, licence:
         network = fit(recipe, data, base, out, tell)
     identity = write(network, recipe, data, base, out, licence=licence)
     (out / CHECKPOINT).unlink()
-    sys.stdout.write(f"{identity} {out}\n")
+    return identity
 
 
-def _tell_data(console: Console, data: Data, problems: Sequence[Problem]) -> None:
+def tell_data(console: Console, data: Data, problems: Sequence[Problem]) -> None:
+    """Say how many rows there are of each split and head, what was left out, and which labels nothing teaches."""
     for problem in problems[:20]:
         console.print(f"left out: {problem}", markup=False)
     for split in ("train", "dev", "valid"):
         rows = data.part(split)
         counts = {head: sum(head in row.labels for row in rows) for head in data.labels}
         console.print(f"{split}: {len(rows)} rows ({', '.join(f'{head} {n}' for head, n in counts.items())})")
+    for head, names in untaught(data).items():
+        console.print(f"heads.{head}: no training row is labelled {', '.join(names)}", markup=False)
 
 
 def run_evaluate(reference: str, recipe: Recipe, folder: Path, split: str, *, skip_bad: bool) -> dict[str, Any]:
@@ -124,19 +129,3 @@ def scores(model: Model, rows: Sequence[Row]) -> dict[str, Any]:
 def show(figures: Mapping[str, Any]) -> str:
     """Return figures as JSON."""
     return json.dumps(figures, indent=1, ensure_ascii=False)
-
-
-def listed(folder: Path) -> list[str]:
-    """Return one line for each artefact in the folders of `folder`."""
-    return [f"{identity}  {path}  {summary(manifest)}" for path, identity, manifest in found_in(folder)]
-
-
-def heads_from(pairs: Sequence[str]) -> dict[str, str]:
-    """Read NAME=COLUMN pairs. Raise ConfigurationError for one that is none."""
-    found: dict[str, str] = {}
-    for pair in pairs:
-        name, sign, column = pair.partition("=")
-        if not (name and sign and column):
-            raise ConfigurationError(f"--head {pair}: expected NAME=COLUMN, such as sentiment=label")
-        found[name] = column
-    return found

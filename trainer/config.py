@@ -4,12 +4,15 @@ folder named at the call."""
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from monitor.errors import ConfigurationError
+
+RECIPES = Path(__file__).resolve().parent / "recipes"
 
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
@@ -33,6 +36,7 @@ class FileRecipe(_Strict):
     heads: dict[str, str]  # head to column
     text: str = "text"
     entity: str = "entity"
+    spans: str = ""  # [start, end) pairs of characters: where the company stands, if not wherever its name does
     split: str = "split"
     weight: str = ""
     group: str = ""
@@ -42,9 +46,20 @@ class FileRecipe(_Strict):
     attribution: str = ""
 
 
-class FitRecipe(_Strict):
-    """How to train."""
+class LoraRecipe(_Strict):
+    """Low-rank adapters (Hu et al. 2021): the encoder stays as it is and each target learns a correction to it."""
 
+    rank: int = Field(8, ge=1)
+    alpha: int = Field(16, ge=1)  # the correction is scaled by alpha / rank
+    dropout: Share = 0.05
+    targets: tuple[Literal["qkv", "attended", "up", "down"], ...] = Field(("qkv", "attended"), min_length=1)
+
+
+class FitRecipe(_Strict):
+    """How to train. Where `method` is not `full`, the encoder's own weights stay, its word embeddings among them."""
+
+    method: Literal["full", "lora", "head"] = "full"
+    lora: LoraRecipe = LoraRecipe()
     epochs: int = Field(3, ge=1)
     batch: int = Field(64, ge=1)
     rate: float = Field(2e-4, gt=0.0)
@@ -92,3 +107,54 @@ def read_recipe(path: Path) -> Recipe:
                     f"{path}: data.{number}.heads: {head!r} is no head; expected one of {', '.join(recipe.heads)}"
                 )
     return recipe
+
+
+def recipe_for(
+    recipe: str | None, files: Sequence[Path], heads: Mapping[str, str], settings: Mapping[str, Any]
+) -> Recipe:
+    """Return the recipe that the command line means: a shipped one by name, a file, or one made of files and heads.
+
+    `heads` is head to column; `settings` are values of [fit] and `base` that go before those of the recipe.
+    """
+    if recipe is not None:
+        if files or heads:
+            raise ConfigurationError("a recipe names its own files and heads: leave out FILES and --head")
+        shipped = RECIPES / f"{recipe}.toml"
+        found = read_recipe(shipped if shipped.is_file() else Path(recipe))
+    else:
+        if not files or not heads:
+            raise ConfigurationError("expected --recipe, or FILES with at least one --head NAME=COLUMN")
+        found = Recipe(
+            heads={name: HeadRecipe() for name in heads},
+            data=tuple(FileRecipe(file=str(file), heads=dict(heads)) for file in files),
+        )
+    given = {name: value for name, value in settings.items() if value is not None}
+    base = given.pop("base", found.base)
+    return Recipe.model_validate({**found.model_dump(), "base": base, "fit": {**found.fit.model_dump(), **given}})
+
+
+def heads_from(pairs: Sequence[str]) -> dict[str, str]:
+    """Read NAME=COLUMN pairs. Raise ConfigurationError for one that is none."""
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, sign, column = pair.partition("=")
+        if not (name and sign and column):
+            raise ConfigurationError(f"--head {pair}: expected NAME=COLUMN, such as sentiment=label")
+        found[name] = column
+    return found
+
+
+def from_command_line(
+    recipe: str | None, files: Sequence[Path], heads: Sequence[str], folder: Path, settings: Mapping[str, Any]
+) -> Recipe:
+    """As `recipe_for`, with heads still written NAME=COLUMN. All files are there, in `folder`."""
+    asked = recipe_for(recipe, files, heads_from(heads), settings)
+    require_files(asked, folder)
+    return asked
+
+
+def require_files(recipe: Recipe, folder: Path) -> None:
+    """Raise ConfigurationError where a file of the recipe is not there, before seconds go into torch."""
+    for file in recipe.data:
+        if not (folder / file.file).is_file():
+            raise ConfigurationError(f"{folder / file.file}: no such file; the recipe's paths begin in --data")

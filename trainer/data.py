@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import re
+import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from monitor.scoring.preparation import Span
 from trainer.config import FileRecipe, FitRecipe, HeadRecipe, Recipe
 
 TRAIN, DEV, VALID = "train", "dev", "valid"
+ROUNDING = 0.01  # of probabilities that should add up to 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +31,17 @@ class Row:
     entity: str | None
     spans: tuple[Span, ...]  # where the company is named; empty for the whole text
     labels: Mapping[str, tuple[str, ...]]  # head to its label, or labels where the head takes several
+    soft: Mapping[str, Mapping[str, float]]  # head to a teacher's probabilities, which train it in place of the label
     split: str
     weight: float
     group: str  # rows of one group never part
     source: str  # the file's name in the recipe
     extra: Mapping[str, Any]  # the columns that the recipe does not name
+
+    def wanted(self, head: str, names: Sequence[str]) -> list[float]:
+        """Return the probability that a head of these labels should give each of them."""
+        taught = self.soft.get(head) or dict.fromkeys(self.labels[head], 1.0)
+        return [taught.get(name, 0.0) for name in names]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +108,7 @@ def _read_file(path: Path, file: FileRecipe, heads: Mapping[str, HeadRecipe]) ->
         raw = path.read_bytes()
         content = gzip.decompress(raw) if path.suffix == ".gz" else raw
         text = content.decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: cannot read it as UTF-8 text: {error}") from error
     rows: list[Row] = []
     problems: list[Problem] = []
@@ -118,15 +126,18 @@ def _records(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any] | s
     """Yield (line, cells), or (line, the line itself) for one that is no object."""
     if ".csv" in path.suffixes:
         reader = csv.DictReader(io.StringIO(text, newline=""))
-        for cells in reader:
-            yield reader.line_num, cells
+        try:
+            for cells in reader:
+                yield reader.line_num, cells
+        except csv.Error as error:
+            raise ConfigurationError(f"{path}:{reader.line_num + 1}: not CSV: {error}") from error
         return
-    for line, written in enumerate(text.splitlines(), start=1):
+    for line, written in enumerate(text.split("\n"), start=1):  # a JSON string may hold other ends of lines
         if not written.strip():
             continue
         try:
             value = json.loads(written)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = None
         yield line, value if isinstance(value, dict) else written
 
@@ -140,23 +151,30 @@ def _row(cells: Mapping[str, Any] | str, file: FileRecipe, heads: Mapping[str, H
     entity = cells.get(file.entity) or None
     if entity is not None and not isinstance(entity, str):
         raise _Bad(file.entity, entity, "a company's name")
-    spans = places(text, entity) if entity else ()
+    spans = _spans(cells.get(file.spans), file.spans, text) or (places(text, entity) if entity else ())
     if entity and not spans:
         raise _Bad(file.entity, entity, "a name that stands in the text")
-    labels = {
-        head: given for head, column in file.heads.items() if (given := _given(cells.get(column), column, heads[head]))
-    }
+    labels: dict[str, tuple[str, ...]] = {}
+    soft: dict[str, Mapping[str, float]] = {}
+    for head, column in file.heads.items():
+        value = cells.get(column)
+        if isinstance(value, dict):
+            soft[head] = _soft(value, column, heads[head])
+            labels[head] = _likeliest(soft[head], heads[head])
+        elif given := _given(value, column, heads[head]):
+            labels[head] = given
     if not labels:
         raise _Bad(", ".join(file.heads.values()), None, "a label")
     split = cells.get(file.split) or TRAIN
     if split not in {TRAIN, DEV, VALID}:
         raise _Bad(file.split, split, f"{TRAIN}, {DEV} or {VALID}")
-    used = {file.text, file.entity, file.split, file.weight, file.group, *file.heads.values()}
+    used = {file.text, file.entity, file.spans, file.split, file.weight, file.group, *file.heads.values()}
     return Row(
         text=text,
         entity=entity,
         spans=spans,
         labels=labels,
+        soft=soft,
         split=split,
         weight=_weight(cells.get(file.weight), file.weight) * file.scale,
         group=str(cells.get(file.group) or "") or normalised(text) or text,
@@ -172,9 +190,38 @@ def _given(value: object, column: str, head: HeadRecipe) -> tuple[str, ...]:
     values = value if isinstance(value, list) and head.kind == "multi" else [value]
     given = tuple(str(each) for each in values)
     unknown = [label for label in given if head.labels and label not in head.labels]
-    if unknown or isinstance(value, dict) or (isinstance(value, list) and head.kind == "single"):
+    if unknown or (isinstance(value, list) and head.kind == "single"):
         raise _Bad(column, value, f"one of {', '.join(head.labels)}" if head.labels else "one label")
     return given
+
+
+def _soft(value: Mapping[str, object], column: str, head: HeadRecipe) -> Mapping[str, float]:
+    """Return a teacher's probabilities: of a `single` head for labels that add up to 1."""
+    given = {label: p for label, p in value.items() if isinstance(p, (int, float)) and 0.0 <= p <= 1.0}
+    unknown = set(value) - set(head.labels or value)
+    if len(given) < len(value) or unknown or (head.kind == "single" and abs(sum(given.values()) - 1.0) > ROUNDING):
+        raise _Bad(column, value, f"probabilities of {', '.join(head.labels) or 'labels'}")
+    return given
+
+
+def _likeliest(soft: Mapping[str, float], head: HeadRecipe) -> tuple[str, ...]:
+    if head.kind == "multi":
+        return tuple(label for label, p in soft.items() if p > 0.5)
+    return (max(soft, key=soft.__getitem__),)
+
+
+def _spans(value: object, column: str, text: str) -> tuple[Span, ...]:
+    """Return where a row says that its company stands, in rising order; nowhere where it does not say."""
+    if value is None or value == "":
+        return ()
+    try:
+        spans = sorted((int(start), int(stop)) for start, stop in value)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        spans = [(0, 0)]
+    ends = [0, *(stop for _, stop in spans)]
+    if any(not end <= start < stop <= len(text) for end, (start, stop) in zip(ends, spans, strict=False)):
+        raise _Bad(column, value, "pairs of [start, end) within the text that do not overlap")
+    return tuple(spans)
 
 
 def _weight(value: object, column: str) -> float:
@@ -241,6 +288,23 @@ def _carve(rows: Sequence[Row], fit: FitRecipe) -> list[Row]:
             part = DEV if not given and _share(row.group, fit.seed) < fit.dev else TRAIN
             kept.append(replace(row, split=part))
     return kept
+
+
+def require_rows(data: Data) -> None:
+    """Raise ConfigurationError where there is nothing to train on, or nothing for a head."""
+    rows = data.part(TRAIN)
+    if not rows:
+        raise ConfigurationError("found no training rows; expected rows that are marked train, or not marked")
+    for head in data.labels:
+        if not any(head in row.labels for row in rows):
+            raise ConfigurationError(f"heads.{head}: found no training row with a label for it")
+
+
+def untaught(data: Data) -> dict[str, list[str]]:
+    """Return the labels of each head that no training row bears, for heads where there are any."""
+    seen = {(head, label) for row in data.part(TRAIN) for head in row.labels for label in row.labels[head]}
+    missing = {head: [name for name in names if (head, name) not in seen] for head, names in data.labels.items()}
+    return {head: names for head, names in missing.items() if names}
 
 
 def agreeing(rows: Sequence[Row]) -> list[bool]:

@@ -5,23 +5,22 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.optim import AdamW
 
-from monitor.scoring.network import Network, collate
-from monitor.scoring.preparation import Prepared, Preparer
+from monitor.scoring.network import Network
+from monitor.scoring.preparation import Preparer
 from trainer.config import FitRecipe, Recipe
-from trainer.data import DEV, TRAIN, Data, agreeing
+from trainer.data import DEV, TRAIN, Data, Row, agreeing
 from trainer.evaluate import macro_f1
+from trainer.methods import Full, HeadOnly, Lora, Method, Seen
 from trainer.network import Base, Targets, build, loss, targets
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -30,20 +29,23 @@ NEIGHBOURS = 40  # batches whose rows are sorted by length together: little padd
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """Where a fit stands."""
+    """Where a fit stands, and the rate that it learned this batch with."""
 
     epoch: int
     step: int
     steps: int
     loss: float
+    rate: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Epoch:
-    """What an epoch brought: macro F1 on the development part, per head."""
+    """What an epoch brought on the development part, per head, after so many steps in all."""
 
     epoch: int
-    f1: Mapping[str, float]
+    step: int
+    f1: Mapping[str, float]  # macro F1
+    loss: Mapping[str, float]
     best: bool
 
 
@@ -51,27 +53,37 @@ Listener = Callable[[Step | Epoch], None]
 
 
 def fit(recipe: Recipe, data: Data, base: Base, out: Path, tell: Listener) -> Network:
-    """Train, and return the network with the best averaged weights; they are also in `out`, after each better epoch.
+    """Train by the recipe's method, and return the network with the best averaged weights.
 
-    Interrupted after the first epoch, it returns the best so far.
+    They are also in `out`, after each better epoch; interrupted after the first, it returns the best so far.
     Deterministic for a seed and a number of threads, as far as torch's kernels are.
     """
     how = recipe.fit
     torch.manual_seed(how.seed)
-    chance = random.Random(how.seed)  # noqa: S311 - an order of rows, not a secret
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = build(base, data.labels, how.dropout).to(device)
     network.encoder.words.weight.requires_grad = not how.freeze_words
+    out.mkdir(parents=True, exist_ok=True)
+    if how.method == "lora":
+        return _teach(Lora(network, how), recipe, data, base, out=out, tell=tell)
+    if how.method == "head":
+        return _teach(HeadOnly(network, how), recipe, data, base, out=out, tell=tell)
+    return _teach(Full(network, how.precision), recipe, data, base, out=out, tell=tell)
+
+
+def _teach(method: Method[Seen], recipe: Recipe, data: Data, base: Base, *, out: Path, tell: Listener) -> Network:
+    how, network = recipe.fit, method.network
+    chance = random.Random(how.seed)  # noqa: S311 - an order of rows, not a secret
     preparer = Preparer(base.tokenizer(), limit=how.limit)
-    rows = data.part(TRAIN)
-    marked = preparer.prepare([(row.text, row.spans) for row in rows])
-    whole = preparer.prepare([(row.text, ()) for row in rows])
+    rows, exam = data.part(TRAIN), data.part(DEV) or data.part(TRAIN)
+    marked = method.look(preparer.prepare([(row.text, row.spans) for row in rows]))
+    whole = method.look(preparer.prepare([(row.text, ()) for row in rows]))
+    asked = method.look(preparer.prepare([(row.text, row.spans) for row in exam]))
     bare = agreeing(rows)
     steps = how.epochs * -(-len(rows) // how.batch)
     optimiser = _optimiser(network, how)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, steps, how.warmup))
     average = _Average(network, how.averaging)
-    out.mkdir(parents=True, exist_ok=True)
     best, since, step = -1.0, 0, 0
     try:
         for epoch in range(1, how.epochs + 1):
@@ -79,28 +91,29 @@ def fit(recipe: Recipe, data: Data, base: Base, out: Path, tell: Listener) -> Ne
             shown = [
                 w if b and chance.random() < how.unmarked else m for m, w, b in zip(marked, whole, bare, strict=True)
             ]
-            for batch in length_grouped([len(each.ids) for each in shown], how.batch, chance):
-                wanted = targets([rows[i] for i in batch], recipe.heads, data.labels)
-                value = _step(network, [shown[i] for i in batch], wanted, recipe, optimiser)
+            for batch in length_grouped([method.length(each) for each in shown], how.batch, chance):
+                rate = float(schedule.get_last_lr()[0])
+                wanted = targets([rows[i] for i in batch], data.labels)
+                value = _step(method, [shown[i] for i in batch], wanted, recipe, optimiser)
                 schedule.step()
                 average.update()
                 step += 1
-                tell(Step(epoch=epoch, step=step, steps=steps, loss=value))
+                tell(Step(epoch=epoch, step=step, steps=steps, loss=value, rate=rate))
             with average.applied():
-                f1 = _dev_f1(network, recipe, data, preparer)
+                f1, lost = _examine(method, asked, exam, recipe, data)
                 mean = sum(f1.values()) / len(f1)
                 since = 0 if mean > best else since + 1
                 if mean > best:
                     best = mean
                     save_file({k: v.contiguous().cpu() for k, v in network.state_dict().items()}, out / CHECKPOINT)
-            tell(Epoch(epoch=epoch, f1=f1, best=since == 0))
+            tell(Epoch(epoch=epoch, step=step, f1=f1, loss=lost, best=since == 0))
             if since >= how.patience:
                 break
     except KeyboardInterrupt:
         if best < 0:
             raise
     network.load_state_dict(load_file(out / CHECKPOINT))
-    return network.eval()
+    return method.finished().eval()
 
 
 def _optimiser(network: Network, how: FitRecipe) -> AdamW:
@@ -120,22 +133,15 @@ def _rate(step: int, steps: int, warmup: float) -> float:
 
 
 def _step(
-    network: Network, batch: Sequence[Prepared], wanted: Mapping[str, Targets], recipe: Recipe, optimiser: AdamW
+    method: Method[Seen], batch: Sequence[Seen], wanted: Mapping[str, Targets], recipe: Recipe, optimiser: AdamW
 ) -> float:
-    device = next(network.parameters()).device
-    ids, pool = collate(batch)
-    with _precision(device, recipe.fit.precision):
-        logits = network(ids.to(device), pool.to(device))
+    logits = method.logits(batch)
     value = loss({head: each.cpu() for head, each in logits.items()}, wanted, recipe.heads, recipe.fit.smoothing)
     optimiser.zero_grad(set_to_none=True)
     value.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.fit.clip)
+    torch.nn.utils.clip_grad_norm_(method.network.parameters(), recipe.fit.clip)
     optimiser.step()
     return float(value.detach())
-
-
-def _precision(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    return torch.autocast(device.type, dtype=torch.bfloat16) if precision == "bf16" else nullcontext()
 
 
 def length_grouped(lengths: Sequence[int], batch: int, chance: random.Random) -> Iterator[list[int]]:
@@ -188,27 +194,13 @@ class _Swapped(AbstractContextManager[None]):
             weight.copy_(value)
 
 
-@torch.inference_mode()
-def predict(
-    network: Network, prepared: Sequence[Prepared], *, batch: int = 64, precision: str = "bf16"
-) -> dict[str, npt.NDArray[np.float32]]:
-    """Return each head's logits (row, label), in order of the rows."""
-    device = next(network.parameters()).device
-    network.eval()
-    order = sorted(range(len(prepared)), key=lambda i: len(prepared[i].ids))
-    parts: dict[str, list[Tensor]] = {}
-    for first in range(0, len(order), batch):
-        ids, pool = collate([prepared[i] for i in order[first : first + batch]])
-        with _precision(device, precision):
-            for head, logits in network(ids.to(device), pool.to(device)).items():
-                parts.setdefault(head, []).append(logits.float().cpu())
-    back = np.argsort(order)
-    return {head: torch.cat(found).numpy()[back] for head, found in parts.items()}
-
-
-def _dev_f1(network: Network, recipe: Recipe, data: Data, preparer: Preparer) -> dict[str, float]:
-    rows = data.part(DEV) or data.part(TRAIN)
-    logits = predict(network, preparer.prepare([(row.text, row.spans) for row in rows]))
-    return {
-        head: macro_f1(rows, logits[head], head, names, recipe.heads[head].kind) for head, names in data.labels.items()
-    }
+def _examine(
+    method: Method[Seen], asked: Sequence[Seen], rows: Sequence[Row], recipe: Recipe, data: Data
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Return macro F1 and mean loss on `rows`, per head that any of them has a label for."""
+    logits = method.answers(asked)
+    wanted = targets(rows, data.labels)
+    f1 = {head: macro_f1(rows, logits[head], head, data.labels[head], recipe.heads[head].kind) for head in wanted}
+    found = {head: torch.from_numpy(each) for head, each in logits.items()}
+    lost = {head: float(loss(found, {head: each}, recipe.heads, smoothing=0.0)) for head, each in wanted.items()}
+    return f1, lost

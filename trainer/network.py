@@ -14,44 +14,70 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional
 
+from monitor.core.manifest import NAME, TOKENIZER, WEIGHTS, BaseModelReference, Manifest
 from monitor.errors import ArtefactError
+from monitor.scoring.model import read_artefact
 from monitor.scoring.network import Network, Shape, from_bert
+from monitor.types import ModelId
 from trainer.config import HeadRecipe
 from trainer.data import Row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Base:
-    """A pretrained BERT checkpoint in a folder: config.json, model.safetensors, tokenizer.json."""
+    """What a fit begins with: a pretrained BERT checkpoint, or a newsquake model to go on from.
 
-    reference: str
+    `pretrained` names the checkpoint underneath, in either case. `manifest` and `parent` are those of the newsquake
+    model, None where there is none.
+    """
+
     folder: Path
+    pretrained: BaseModelReference
     shape: Shape
-    sha256: str
+    manifest: Manifest | None = None
+    parent: ModelId | None = None
+
+    @property
+    def own_words(self) -> bool:
+        """Whether the word embeddings differ from those of the checkpoint underneath."""
+        return self.manifest is not None and self.manifest.words == "own"
 
     def tokenizer(self) -> Tokenizer:
         """Return a tokenizer of its own, for a Preparer changes it."""
-        return Tokenizer.from_file(str(self.folder / "tokenizer.json"))
+        return Tokenizer.from_file(str(self.folder / TOKENIZER))
 
 
 def open_base(reference: str, folder: Path) -> Base:
-    """Read a base model's numbers. Raise ArtefactError where the folder holds no BERT checkpoint in safetensors."""
+    """Read what a fit begins with.
+
+    Raise ArtefactError where the folder holds neither a whole newsquake model nor a BERT checkpoint in safetensors.
+    """
+    if (folder / NAME).is_file():
+        manifest, identity, _ = read_artefact(folder)
+        shape = Shape(**manifest.architecture.model_dump())
+        return Base(folder=folder, pretrained=manifest.base, shape=shape, manifest=manifest, parent=identity)
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+        digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
     except (OSError, ValueError) as error:
         raise ArtefactError(f"{folder}: cannot read the base model {reference!r}: {error}") from error
     if config.get("model_type") != "bert":
         raise ArtefactError(f"{folder}: the base model is a {config.get('model_type')!r}, expected 'bert'")
     shape = Shape(**{field.name: config[field.name] for field in fields(Shape)})
-    return Base(reference=reference, folder=folder, shape=shape, sha256=digest)
+    return Base(folder=folder, pretrained=BaseModelReference(reference=reference, sha256=digest), shape=shape)
 
 
 def build(base: Base, labels: Mapping[str, Sequence[str]], dropout: float) -> Network:
-    """Return a network with the base's encoder and fresh heads."""
+    """Return a network with the base's encoder, the heads that the base has with just these labels, and fresh ones."""
     network = Network(base.shape, {head: len(names) for head, names in labels.items()}, dropout)
-    weights = load_file(base.folder / "model.safetensors")
-    network.encoder.load_state_dict(from_bert(weights, base.shape.num_hidden_layers))
+    if base.manifest is None:
+        weights = load_file(base.folder / WEIGHTS)
+        network.encoder.load_state_dict(from_bert(weights, base.shape.num_hidden_layers))
+        return network
+    _, _, found = read_artefact(base.folder)
+    known = [name for name, head in base.manifest.heads.items() if head.labels == tuple(labels.get(name, ()))]
+    taken = ("encoder.", *(f"heads.{name}." for name in known))
+    network.load_state_dict({**network.state_dict(), **{k: v for k, v in found.items() if k.startswith(taken)}})
     return network
 
 
@@ -60,26 +86,19 @@ class Targets:
     """The labels of a batch for one head: the rows that have one, what it is, and what they weigh."""
 
     rows: Tensor
-    wanted: Tensor  # class numbers, or 0/1 per label where the head takes several
+    wanted: Tensor  # (row, label): a probability for each label, mostly 0 or 1
     weights: Tensor
 
 
-def targets(
-    rows: Sequence[Row], heads: Mapping[str, HeadRecipe], labels: Mapping[str, Sequence[str]]
-) -> dict[str, Targets]:
+def targets(rows: Sequence[Row], labels: Mapping[str, Sequence[str]]) -> dict[str, Targets]:
     """Return the targets of the heads that any of these rows trains."""
     found: dict[str, Targets] = {}
     for head, names in labels.items():
         chosen = [i for i, row in enumerate(rows) if head in row.labels]
-        if not chosen:
-            continue
-        given = [rows[i].labels[head] for i in chosen]
-        if heads[head].kind == "multi":
-            wanted = torch.tensor([[float(name in each) for name in names] for each in given])
-        else:
-            wanted = torch.tensor([names.index(each[0]) for each in given])
-        weights = torch.tensor([rows[i].weight for i in chosen])
-        found[head] = Targets(torch.tensor(chosen), wanted, weights)
+        if chosen:
+            wanted = torch.tensor([rows[i].wanted(head, names) for i in chosen])
+            weights = torch.tensor([rows[i].weight for i in chosen])
+            found[head] = Targets(torch.tensor(chosen), wanted, weights)
     return found
 
 

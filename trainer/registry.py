@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,7 +17,6 @@ from monitor.core.manifest import (
     TOKENIZER,
     WEIGHTS,
     Architecture,
-    BaseModelReference,
     Golden,
     Head,
     Manifest,
@@ -32,7 +31,7 @@ from trainer.card import card
 from trainer.config import Recipe
 from trainer.data import DEV, TRAIN, VALID, Data, Row
 from trainer.evaluate import evaluate
-from trainer.fit import predict
+from trainer.methods import predict
 from trainer.network import Base
 
 GOLDEN = (  # written for the project; the last names its company far behind the beginning
@@ -54,14 +53,17 @@ def write(network: Network, recipe: Recipe, data: Data, base: Base, out: Path, *
     heads = _calibrated(network, recipe, data, preparer)
     out.mkdir(parents=True, exist_ok=True)
     weights = {name: each.half().contiguous() for name, each in network.state_dict().items()}
-    if recipe.fit.freeze_words:
+    words: Literal["base", "own"] = "own" if base.own_words or _words_learned(recipe) else "base"
+    if words == "base":
         del weights[WORDS]
     (out / WEIGHTS).write_bytes(save(weights))
     (out / TOKENIZER).write_bytes((base.folder / TOKENIZER).read_bytes())
     manifest = Manifest(
-        base=BaseModelReference(reference=base.reference, sha256=base.sha256),
+        base=base.pretrained,
+        method=recipe.fit.method,
+        parent=base.parent,
         architecture=Architecture(**{name: getattr(base.shape, name) for name in Architecture.model_fields}),
-        words="base" if recipe.fit.freeze_words else "own",
+        words=words,
         heads=heads,
         token_limit=recipe.fit.limit,
         preparation=VERSION,
@@ -76,6 +78,10 @@ def write(network: Network, recipe: Recipe, data: Data, base: Base, out: Path, *
     (out / NAME).write_bytes(raw)
     (out / "README.md").write_text(card(manifest, recipe), encoding="utf-8")
     return parse(raw, str(out / NAME))[1]
+
+
+def _words_learned(recipe: Recipe) -> bool:
+    return recipe.fit.method == "full" and not recipe.fit.freeze_words
 
 
 def _halved(network: Network) -> Network:
@@ -94,17 +100,16 @@ def _calibrated(network: Network, recipe: Recipe, data: Data, preparer: Preparer
     for name, asked in recipe.heads.items():
         labels = data.labels[name]
         chosen = [i for i, row in enumerate(rows) if name in row.labels]
-        wanted = np.array([_target(rows[i].labels[name], labels, asked.kind) for i in chosen], dtype=np.int64)
-        heads[name] = Head(labels=labels, kind=asked.kind, temperature=temperature(logits[name][chosen], wanted))
+        wanted = np.array([rows[i].wanted(name, labels) for i in chosen], dtype=np.float32)
+        heat = temperature(logits[name][chosen], wanted, asked.kind)
+        heads[name] = Head(labels=labels, kind=asked.kind, temperature=heat)
     return heads
-
-
-def _target(given: Sequence[str], labels: Sequence[str], kind: str) -> int | list[int]:
-    return [int(label in given) for label in labels] if kind == "multi" else labels.index(given[0])
 
 
 def _metrics(network: Network, heads: Mapping[str, Head], data: Data, preparer: Preparer) -> dict[str, JsonValue]:
     rows: list[Row] = data.part(VALID)
+    if not rows:
+        return {}
     logits = predict(network, preparer.prepare([(row.text, row.spans) for row in rows]), precision="fp32")
     scores = {name: probabilities(logits[name], head.temperature, head.kind) for name, head in heads.items()}
     return evaluate(rows, scores, heads)
@@ -140,22 +145,3 @@ def _golden(network: Network, heads: Mapping[str, Head], preparer: Preparer) -> 
         }
         found.append(Golden(text=text, spans=spans, probabilities=answers))
     return tuple(found)
-
-
-def found_in(folder: Path) -> list[tuple[Path, ModelId, Manifest]]:
-    """Return the artefacts in the folders of `folder`, by name. Raise ArtefactError for one that cannot be read."""
-    artefacts = []
-    for path in sorted(folder.glob(f"*/{NAME}")):
-        manifest, identity = parse(path.read_bytes(), str(path))
-        artefacts.append((path.parent, identity, manifest))
-    return artefacts
-
-
-def summary(manifest: Manifest) -> str:
-    """One line: what the model reached on each set."""
-    parts = []
-    for source, heads in manifest.metrics.items():
-        figures = json.loads(json.dumps(heads))
-        for head, figure in figures.items():
-            parts.append(f"{Path(source).name.split('.')[0]} {head} {figure['macro_f1']:.3f}")
-    return ", ".join(parts)

@@ -82,6 +82,8 @@ class Manifest(_Strict):
 
     schema_version: Literal[1] = 1
     base: BaseModelReference
+    method: Literal["full", "lora", "head"] = "full"  # how far it was trained; see trainer/methods.py
+    parent: ModelId | None = None  # the model that the fit went on from; None: from the base
     architecture: Architecture
     words: Literal["base", "own"]  # whose word embeddings: the base's, frozen, or trained ones in model.safetensors
     heads: dict[str, Head] = Field(min_length=1)

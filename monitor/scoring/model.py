@@ -203,7 +203,11 @@ def _verify(path: Path, expected: str) -> None:
 # --- an artefact of our own ---
 
 
-def _open_artefact(folder: Path, cache: Path | None) -> Model:
+def read_artefact(folder: Path, cache: Path | None = None) -> tuple[Manifest, ModelId, dict[str, Tensor]]:
+    """Read an artefact and verify each of its files, and its base's; return its manifest, id, and all its weights.
+
+    Raise ArtefactError for one that is missing, changed, cut short, or made for another newsquake.
+    """
     try:
         raw = (folder / NAME).read_bytes()
     except OSError as error:
@@ -217,12 +221,20 @@ def _open_artefact(folder: Path, cache: Path | None) -> Model:
         _verify(folder / name, expected)
     try:
         weights = load_file(folder / WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        raise ArtefactError(f"{folder / WEIGHTS}: cannot read the model's weights: {error}") from error
+    if manifest.words == "base":
+        weights[WORDS] = _base_words(manifest, cache)
+    return manifest, identity, {name: each.float() for name, each in weights.items()}
+
+
+def _open_artefact(folder: Path, cache: Path | None) -> Model:
+    manifest, identity, weights = read_artefact(folder, cache)
+    try:
         tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
         preparer = Preparer(tokenizer, limit=manifest.token_limit, markers=manifest.markers)
     except Exception as error:  # tokenizers raises bare Exception
         raise ArtefactError(f"{folder}: cannot read the model: {error}") from error
-    if manifest.words == "base":
-        weights[WORDS] = _base_words(manifest, cache)
     model = Model(identity, _network(manifest, weights, folder), manifest.heads, preparer, _device())
     worst = _worst(manifest.golden, model.answers(manifest.golden))
     if worst > TOLERANCE:
@@ -250,7 +262,7 @@ def _network(manifest: Manifest, weights: Mapping[str, Tensor], folder: Path) ->
     shape = Shape(**manifest.architecture.model_dump())
     network = Network(shape, {name: len(head.labels) for name, head in manifest.heads.items()})
     try:
-        network.load_state_dict({name: each.float() for name, each in weights.items()}, assign=True)
+        network.load_state_dict(weights, assign=True)
     except RuntimeError as error:
         raise ArtefactError(f"{folder / WEIGHTS}: does not fit {NAME}: {' '.join(str(error).split())[:300]}") from error
     return network

@@ -106,8 +106,15 @@ class Network(nn.Module):
 
     def forward(self, ids: Tensor, pool: Tensor) -> dict[str, Tensor]:
         """Return each head's logits (batch, labels) for what `collate` made."""
-        hidden = self.encoder(ids, pool[:, 0] > 0)
-        features = (pool.to(hidden.dtype) @ hidden).flatten(1)
+        return self.answer(self.features(ids, pool))
+
+    def features(self, ids: Tensor, pool: Tensor) -> Tensor:
+        """Return what the heads see (batch, 2 x width): both means of what the encoder makes of the text."""
+        hidden: Tensor = self.encoder(ids, pool[:, 0] > 0)
+        return (pool.to(hidden.dtype) @ hidden).flatten(1)
+
+    def answer(self, features: Tensor) -> dict[str, Tensor]:
+        """Return each head's logits (batch, labels) for features."""
         return {name: head(features) for name, head in self.heads.items()}
 
 

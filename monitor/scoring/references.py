@@ -29,6 +29,12 @@ def locate(reference: str, *, cache: Path | None = None) -> Path:
     raise ConfigurationError(f"model {reference!r}: expected builtin, package:NAME, path:DIR or hub:ORG/NAME")
 
 
+def require(reference: str) -> None:
+    """Raise as `locate` does for what can be told at once, without asking a hub: before seconds go into torch."""
+    if not reference.startswith("hub:"):
+        locate(reference)
+
+
 def _folder(folder: Path, reference: str) -> Path:
     if not folder.is_dir():
         raise ConfigurationError(f"model {reference!r}: {folder} is no folder; expected one that holds a model")

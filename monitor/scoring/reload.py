@@ -8,6 +8,7 @@ from pathlib import Path
 
 from monitor.errors import NewsquakeError
 from monitor.ports import Clock
+from monitor.scoring.references import require
 from monitor.scoring.worker import Model, Worker
 from monitor.telemetry import Telemetry
 from monitor.types import ModelId
@@ -30,6 +31,7 @@ async def open_aside(
     """As `model.open_model`, off the event loop; so is the import of torch."""
 
     def work() -> Model:
+        require(reference)
         from monitor.scoring.model import open_model  # noqa: PLC0415 - takes seconds: not in the event loop
 
         return open_model(reference, labels=labels, threads=threads, cache=cache)

@@ -9,7 +9,7 @@ import pytest
 
 from monitor.errors import ConfigurationError
 from trainer.config import FileRecipe, FitRecipe, HeadRecipe, Recipe, read_recipe
-from trainer.data import DEV, TRAIN, VALID, Data, agreeing, load, places
+from trainer.data import DEV, TRAIN, VALID, Data, agreeing, load, places, require_rows, untaught
 
 Write = Callable[..., Path]
 SIGNS = HeadRecipe(labels=("negative", "neutral", "positive"))
@@ -65,14 +65,20 @@ def test_csv_and_gzip_are_read_alike(write_rows: Write, tmp_path: Path) -> None:
         ({"text": "Acme", "label": "neutral", "entity": ["Acme"]}, "entity: found ['Acme'], expected a company's name"),
         ({"text": "Acme", "label": "neutral", "split": "test"}, "split: found 'test', expected train, dev or valid"),
         ({"text": "Acme", "label": "neutral", "w": "much"}, "w: found 'much', expected a number of at least 0"),
+        ({"text": "Acme", "label": {"negative": 0.5}}, "expected probabilities of negative, neutral, positive"),
+        ({"text": "Acme", "label": {"bad": 1.0}}, "expected probabilities of negative, neutral, positive"),
+        ({"text": "Acme", "label": {"negative": "all"}}, "expected probabilities of negative, neutral, positive"),
+        ({"text": "Acme", "label": "neutral", "at": [[2, 9]]}, "at: found [[2, 9]], expected pairs of [start, end)"),
+        ({"text": "Acme", "label": "neutral", "at": [[0, 3], [2, 4]]}, "within the text that do not overlap"),
+        ({"text": "Acme", "label": "neutral", "at": 7}, "at: found 7, expected pairs"),
     ],
 )
 def test_a_bad_row_is_named_with_file_line_and_column(write_rows: Write, row: object, message: str) -> None:
     file = write_rows({"text": "fine", "label": "neutral"}, row, {"text": "fine too", "label": "neutral"})
     with pytest.raises(ConfigurationError) as caught:
-        read(file, weight="w")
+        read(file, weight="w", spans="at")
     assert message in str(caught.value)
-    data, problems = load(recipe(file, weight="w"), Path(), skip_bad=True)
+    data, problems = load(recipe(file, weight="w", spans="at"), Path(), skip_bad=True)
     assert [row.text for row in data.rows] == ["fine", "fine too"]
     assert [problem.line for problem in problems] == [2]
 
@@ -83,6 +89,46 @@ def test_a_missing_or_undecodable_file_is_named(tmp_path: Path) -> None:
     for name in ("none.jsonl", "latin.jsonl", "cut.jsonl.gz"):
         with pytest.raises(ConfigurationError, match=name):
             read(tmp_path / name)
+
+
+def test_a_table_that_is_none_and_damaged_bytes_are_named(tmp_path: Path) -> None:
+    (tmp_path / "wide.csv").write_text("text,label\nfine,neutral\n" + "x" * 200_000 + ",neutral\n")
+    packed = bytearray(gzip.compress(b'{"text": "fine", "label": "neutral"}' * 50))
+    packed[20] ^= 0xFF
+    (tmp_path / "damaged.jsonl.gz").write_bytes(packed)
+    for name in (r"wide.csv:3: not CSV: field larger", r"damaged.jsonl.gz: cannot read it"):
+        with pytest.raises(ConfigurationError, match=name):
+            read(tmp_path / name.split(":")[0])
+
+
+def test_a_line_ends_where_json_says(write_rows: Write) -> None:
+    file = write_rows('{"text": "Acme\u2028falls\x85", "label": "negative"}', "[" * 100_000)
+    with pytest.raises(ConfigurationError, match=r"^1 bad rows:\n.*rows.jsonl:2: row"):
+        read(file)
+
+
+def test_a_row_says_where_its_company_stands(write_rows: Write) -> None:
+    file = write_rows({"text": "AB falls; Acme too", "entity": "acme", "label": "negative", "at": [[10, 14], [0, 2]]})
+    (row,) = read(file, spans="at").rows
+    assert (row.entity, row.spans) == ("acme", ((0, 2), (10, 14)))
+
+
+def test_a_label_may_be_a_teacher_s_probabilities(write_rows: Write) -> None:
+    file = write_rows({"text": "Acme falls", "label": {"negative": 0.7, "neutral": 0.3}, "topic": "strike"})
+    (row,) = read(file).rows
+    assert row.labels == {"sentiment": ("negative",), "topic": ("strike",)}
+    assert row.wanted("sentiment", SIGNS.labels) == [0.7, 0.3, 0.0]
+    assert row.wanted("topic", ("strike", "dividend")) == [1.0, 0.0]
+
+
+def test_what_nothing_teaches_is_told_before_a_fit(write_rows: Write) -> None:
+    held_out = read(write_rows({"text": "Acme falls", "label": "negative", "split": "valid"}))
+    with pytest.raises(ConfigurationError, match="found no training rows"):
+        require_rows(held_out)
+    without_topic = read(write_rows({"text": "Acme falls", "label": "negative"}))
+    with pytest.raises(ConfigurationError, match=r"heads\.topic: found no training row"):
+        require_rows(without_topic)
+    assert untaught(without_topic) == {"sentiment": ["neutral", "positive"], "topic": ["strike", "dividend"]}
 
 
 def test_near_copies_never_part(write_rows: Write) -> None:

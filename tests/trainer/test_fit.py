@@ -8,22 +8,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from monitor.core.manifest import parse
 from monitor.errors import ArtefactError, ConfigurationError
 from monitor.scoring.model import open_model
 from monitor.scoring.worker import judge_all
 from tests.trainer.conftest import headlines
-from trainer.calibrate import calibration_error, temperature
-from trainer.commands import heads_from, listed, recipe_for, run_evaluate, run_fit
-from trainer.config import Recipe
+from trainer.calibrate import calibration_error, probabilities, temperature
+from trainer.commands import run_evaluate, run_fit
+from trainer.config import HeadRecipe, Recipe, heads_from, recipe_for
 from trainer.data import load
 from trainer.evaluate import confusion, report
 from trainer.fit import CHECKPOINT, Epoch, Step, fit, length_grouped
-from trainer.network import open_base
+from trainer.listing import listed
+from trainer.network import build, open_base
 
 Write = Callable[..., Path]
 HEADS = {"sentiment": "label", "topic": "topic"}
+SIGNS = HeadRecipe(labels=("negative", "neutral", "positive"))
+SWAPPED = HeadRecipe(labels=("positive", "neutral", "negative"))  # no head of these: it begins anew
 
 
 def recipe(file: Path, base: Path, **other: object) -> Recipe:
@@ -169,8 +173,10 @@ def test_temperature_tames_an_overconfident_head() -> None:
     truth = chance.integers(0, 3, 3000)
     logits = chance.normal(size=(3000, 3)).astype(np.float32)
     logits[np.arange(3000), truth] += 1.0
-    assert temperature(logits, truth) == pytest.approx(1.0, abs=0.1)
-    assert temperature(logits * 3, truth) == pytest.approx(3.0, abs=0.3)
+    wanted = np.eye(3, dtype=np.float32)[truth]
+    assert temperature(logits, wanted) == pytest.approx(1.0, abs=0.1)
+    assert temperature(logits * 3, wanted) == pytest.approx(3.0, abs=0.3)
+    assert temperature(logits * 3, probabilities(logits, 1.0, "single")) == pytest.approx(3.0, abs=0.01)
 
 
 def test_calibration_error_is_the_distance_of_word_and_deed() -> None:
@@ -184,6 +190,94 @@ def test_a_report_counts_as_one_would_by_hand() -> None:
     assert figures["confusion"] == [[1, 1, 0], [0, 2, 0], [0, 0, 0]]
     assert figures["classes"]["a"] == {"precision": 1.0, "recall": 0.5, "f1": 0.6667, "rows": 2}
     assert figures["macro_f1"] == pytest.approx((0.6667 + 0.8) / 2, abs=1e-4)
+
+
+@pytest.mark.parametrize("method", ["lora", "head"])
+def test_a_method_that_leaves_the_encoder_teaches_as_well(fitted: Path, tmp_path: Path, method: str) -> None:
+    asked = recipe(fitted / "rows.jsonl", fitted / "desk", epochs=4, method=method)
+    asked = asked.model_copy(update={"heads": {**asked.heads, "sentiment": SWAPPED}})
+    run_fit(asked, Path(), tmp_path / "new", skip_bad=False, licence="CC0-1.0", threads=None, board=tmp_path / "board")
+    found = run_evaluate(f"path:{tmp_path / 'new'}", asked, Path(), "valid", skip_bad=False)
+    assert found[str(fitted / "rows.jsonl")]["sentiment"]["accuracy"] > 0.9
+    manifest, _ = parse((tmp_path / "new" / "manifest.json").read_bytes(), "manifest.json")
+    assert (manifest.method, manifest.words) == (method, "base")
+    assert "Trained: " in (tmp_path / "new" / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_heads_alone_leave_the_encoder_as_it_was(fitted: Path, tmp_path: Path) -> None:
+    asked = recipe(fitted / "rows.jsonl", fitted / "desk", epochs=1, method="head")
+    run_fit(asked, Path(), tmp_path / "new", skip_bad=False, licence="CC0-1.0", threads=None)
+    old, new = (load_file(folder / "model.safetensors") for folder in (fitted / "desk", tmp_path / "new"))
+    assert {name.split(".")[0] for name in old if not torch.equal(old[name], new[name])} == {"heads"}
+
+
+def test_a_fit_that_goes_on_begins_where_the_model_stands(fitted: Path, tmp_path: Path) -> None:
+    asked = recipe(fitted / "rows.jsonl", fitted / "desk")
+    base = open_base(asked.base, fitted / "desk")
+    labels = {"sentiment": ("negative", "neutral", "positive"), "topic": ("other", "labels")}
+    network = build(base, labels, 0.0).state_dict()
+    old = load_file(fitted / "desk" / "model.safetensors")
+    assert all(torch.equal(network[name], old[name].float()) for name in old if not name.startswith("heads.topic"))
+    assert network["heads.topic.4.weight"].shape == (2, 32)
+    assert base.parent == parse((fitted / "desk" / "manifest.json").read_bytes(), "")[1]
+    run_fit(asked, Path(), tmp_path / "new", skip_bad=False, licence="CC0-1.0", threads=None)
+    manifest, _ = parse((tmp_path / "new" / "manifest.json").read_bytes(), "manifest.json")
+    assert manifest.parent == base.parent
+    assert manifest.base == base.pretrained
+
+
+def test_words_once_trained_stay_in_the_artefact(base: Path, write_rows: Write, tmp_path: Path) -> None:
+    file = write_rows(*headlines(60, seed=5))
+    first = recipe(file, base, epochs=1)
+    thawed = first.model_copy(update={"fit": first.fit.model_copy(update={"freeze_words": False})})
+    run_fit(thawed, Path(), tmp_path / "a", skip_bad=False, licence="CC0-1.0", threads=None)
+    run_fit(
+        recipe(file, tmp_path / "a", epochs=1, method="head"),
+        Path(),
+        tmp_path / "b",
+        skip_bad=False,
+        licence="CC0-1.0",
+        threads=None,
+    )
+    one, other = (load_file(tmp_path / name / "model.safetensors")["encoder.words.weight"] for name in "ab")
+    assert torch.equal(one, other)
+    open_model(f"path:{tmp_path / 'b'}")
+
+
+def test_the_course_of_a_fit_is_read_back_from_tensorboard(base: Path, write_rows: Write, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    asked = recipe(write_rows(*headlines(60, seed=5)), base, epochs=2)
+    run_fit(asked, Path(), tmp_path / "out", skip_bad=False, licence="CC0-1.0", threads=None, board=tmp_path / "board")
+    events = EventAccumulator(str(tmp_path / "board"))
+    events.Reload()
+    per_epoch = {f"dev/{head}/{what}" for head in ("sentiment", "topic") for what in ("macro_f1", "loss")}
+    assert set(events.Tags()["scalars"]) == {"train/loss", "train/rate", *per_epoch}
+    losses, rates = events.Scalars("train/loss"), events.Scalars("train/rate")
+    assert [each.step for each in losses] == list(range(1, len(losses) + 1))
+    assert max(each.value for each in rates) == pytest.approx(asked.fit.rate)
+    assert [each.step for each in events.Scalars("dev/topic/macro_f1")] == [len(losses) // 2, len(losses)]
+
+
+def test_a_teacher_s_probabilities_are_learned_as_they_are(base: Path, write_rows: Write, tmp_path: Path) -> None:
+    taught = {"negative": 0.2, "neutral": 0.5, "positive": 0.3}
+    rows = [{"text": f"acme is {' '.join('xyz'[: n % 3 + 1])}", "label": taught, "group": str(n)} for n in range(60)]
+    made = recipe_for(None, [write_rows(*rows)], {"sentiment": "label"}, {"base": f"path:{base}", "epochs": 8})
+    settings = {
+        "limit": 32,
+        "averaging": 0.8,
+        "precision": "fp32",
+        "dropout": 0.0,
+        "batch": 8,
+        "rate": 5e-3,
+        "dev": 0.2,
+    }
+    heads = {"sentiment": SIGNS}
+    asked = made.model_copy(update={"fit": made.fit.model_copy(update=settings), "heads": heads})
+    run_fit(asked, Path(), tmp_path / "out", skip_bad=False, licence="CC0-1.0", threads=None)
+    (answer,), _ = judge_all(open_model(f"path:{tmp_path / 'out'}"), [("acme is x y", [])], 1000)
+    assert not isinstance(answer, Exception)
+    assert answer["sentiment"] == pytest.approx(taught, abs=0.05)
 
 
 def test_the_command_line_asks_for_what_is_missing() -> None:
