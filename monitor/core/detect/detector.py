@@ -184,6 +184,7 @@ def _relax(draft: Draft, key: Key, now: datetime) -> Signal | None:
     found = judge(normal_of(draft, key), Window(firing.window, bucket, total), kind)
     level = pulse.share if firing.share else pulse.surge
     young = pulse.changed >= 0 and bucket - pulse.changed < length  # the new model has not filled the window yet
+    young = young or bucket < firing.held
     if found.chance <= level * draft.rules.release or young or blinded(draft.keys, record):
         draft.set_key(key, replace(record, firing=replace(firing, calm=None)))
         return None

@@ -55,9 +55,14 @@ def _learn_hour(draft: Draft) -> None:
 
 
 def take_stock(draft: Draft) -> None:
-    """Take up what an archive has taught since the last call: typical rates, and the levels at which windows alarm."""
-    if draft.pulse.solved >= 0:
+    """Take up what has changed since the last call: what an archive has taught, and what the operator asks for."""
+    if draft.pulse.solved == 0 or (draft.pulse.solved > 0 and draft.pulse.asked == draft.rules.asked):
         return
+    relevel(draft)
+
+
+def relevel(draft: Draft) -> None:
+    """Set the typical rates, and the levels at which windows alarm, by what the keys are like now."""
     members = _members(draft)
     for name, keys in members.items():
         draft.set_group(name, _typical(draft, draft.groups[name], keys))
@@ -254,6 +259,7 @@ def _set_levels(draft: Draft, members: dict[str, list[Key]]) -> None:
         replace(
             draft.pulse,
             solved=len(draft.keys),
+            asked=rules.asked,
             surge=solve_level(ladders, (1.0 - SHARE) * budget),
             share=SHARE * budget / max(1, shares),
             blind=rules.blinds / WEEK_HOURS / CAUTION / max(1, len(draft.sources)),

@@ -34,6 +34,11 @@ class Rules:
     release: float = 10.0  # a surge is over once its window is this many times likelier than what alarms
     hold: int = 6  # buckets for which that must last
 
+    @property
+    def asked(self) -> tuple[float, ...]:
+        """What the levels at which windows alarm depend on."""
+        return self.surges, self.blinds, float(self.stories)
+
     def __post_init__(self) -> None:
         if self.surges <= 0 or self.blinds <= 0:
             raise ValueError(f"budgets of {self.surges} surges and {self.blinds} blinds a week: expected more than 0")
@@ -54,6 +59,9 @@ class Firing:
     stories: int  # the most negative stories seen in one window
     share: bool  # told for its share, not its count
     calm: int | None = None  # bucket since which the window is back to normal
+    held: int = (
+        -1
+    )  # bucket before which it is not over: a new model calls the window calm, and the news has not changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +86,12 @@ class Pulse:
     unlearned: tuple[int, int] = (0, 0)  # hours [from, to) that nobody watched: their news teaches nothing
     awake: int = 0  # bucket since which ticks have come without a gap
     model: ModelId | None = None  # the model that serves
+    taught: ModelId | None = None  # the model whose judgements taught what is normal, where that is another one
     changed: int = -1  # bucket of the moment at which it began to
     publisher: str | None = None  # the only publisher ever seen
     publishers: int = 0  # publishers ever seen: none, one, or two for "several"
     solved: int = 0  # keys for which the levels were solved
+    asked: tuple[float, ...] = ()  # the budgets and the least number of stories that they were solved for
     surge: float = 0.0  # chance per hour at which a window alarms
     share: float = 0.0
     blind: float = 0.0
@@ -115,7 +125,8 @@ def dump(state: State, names: Collection[str]) -> dict[str, Json]:
     for name in names:
         kind, _, rest = name.partition(":")
         if kind == "clock":
-            rows[name] = asdict(state.pulse) | {"unlearned": list(state.pulse.unlearned)}
+            pulse = state.pulse
+            rows[name] = asdict(pulse) | {"unlearned": list(pulse.unlearned), "asked": list(pulse.asked)}
         elif kind == "group":
             rows[name] = _dump_group(state.groups[rest])
         else:
@@ -144,20 +155,25 @@ def load(rules: Rules, rows: Mapping[str, Json], rollups: Iterable[Rollup]) -> S
                 f"detector_state: row {name!r} is not what version {STATE_VERSION} of the checkpoint holds "
                 f"({error!r}); it was written by another version or changed by hand"
             ) from error
-    tracks: dict[Key, Track] = {}
-    for rollup in rollups:
-        if rollup.timeliness is not Timeliness.HISTORY:
-            tracks[rollup.key] = added(tracks.get(rollup.key, ()), rollup)
-    kept = {key: trimmed(track, pulse.hour * BUCKETS - KEPT) for key, track in tracks.items()}
     return State(
         rules=rules,
         pulse=pulse,
         groups=groups,
         keys=keys,
-        tracks={key: track for key, track in kept.items() if track},
+        tracks=tracks_of(rollups, pulse.hour * BUCKETS - KEPT),
         sources=frozenset(key for key in keys if key.startswith("source:")),
         firing=frozenset(key for key, record in keys.items() if record.firing),
     )
+
+
+def tracks_of(rollups: Iterable[Rollup], first: int) -> dict[Key, Track]:
+    """Return the windows' cells from bucket `first` on; history is in none."""
+    tracks: dict[Key, Track] = {}
+    for rollup in rollups:
+        if rollup.timeliness is not Timeliness.HISTORY:
+            tracks[rollup.key] = added(tracks.get(rollup.key, ()), rollup)
+    kept = {key: trimmed(track, first) for key, track in tracks.items()}
+    return {key: track for key, track in kept.items() if track}
 
 
 def _dump_group(group: Group) -> Json:
@@ -192,7 +208,7 @@ def _dump_key(key: KeyState) -> Json:
     level, firing = key.level, key.firing
     told: Json = None
     if firing is not None:
-        told = [firing.since, firing.window, firing.chance, firing.stories, firing.share, firing.calm]
+        told = [firing.since, firing.window, firing.chance, firing.stories, firing.share, firing.calm, firing.held]
     return {
         "since": key.since,
         "level": [level.at, level.weight, level.stories, level.debt],
@@ -218,7 +234,7 @@ def _load_key(row: Any) -> KeyState:
 
 def _load_pulse(row: Any) -> Pulse:
     first, end = row["unlearned"]
-    return Pulse(**{**row, "unlearned": (first, end)})
+    return Pulse(**{**row, "unlearned": (first, end), "asked": tuple(row.get("asked", ()))})
 
 
 @dataclass(slots=True)
