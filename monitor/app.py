@@ -250,7 +250,7 @@ class Daemon:
         self.telemetry.watch(self._panel.live)
         self.telemetry.model_info.labels(self._worker.model).set(1)
         self._reader = Queries(self._store.reader)
-        services = self._panel.services(self._store, self._reader, self._doors)
+        services = self._panel.services(self._store, self._reader, self._doors, self._supervisor.stopping)
         app = create_app(services, hosts=config.api.hosts, max_body=config.api.max_body)
         self._api = ApiServer(app, address)
         self._api.bind()

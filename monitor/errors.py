@@ -47,8 +47,8 @@ class TargetError(NewsquakeError):
 
 
 class Busy(NewsquakeError):
-    """The queues are full; the one who hands over should come back later."""
+    """There is no room at the moment; the one who asks should come back later."""
 
-    def __init__(self, retry_after: float) -> None:
-        super().__init__(f"the queue is full; come back in {retry_after:.0f} s")
+    def __init__(self, retry_after: float, reason: str = "the queue is full") -> None:
+        super().__init__(f"{reason}; come back in {retry_after:.0f} s")
         self.retry_after = retry_after

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from monitor.api.services import Assessment, Check, CompanyAssessment, Services, Submit, Unusable
-from monitor.core.detect.levels import expected, levels
+from monitor.core.detect.levels import levels, normal
+from monitor.core.detect.state import State
+from monitor.core.detect.windows import bucket_of
 from monitor.core.incidents import Folded
+from monitor.core.keys import group_of, name_of
 from monitor.handling import Handling
 from monitor.judging import Question, Unreadable, judge, probabilities
 from monitor.pipeline import Pipeline
-from monitor.ports import Clock, Live, Reader, Scorer, Settled, SourceLevel, Store
+from monitor.ports import Clock, KeyLevel, Live, Reader, Scorer, Settled, SourceLevel, Store
 from monitor.sources.push import PushSource, read_article
 from monitor.telemetry import Telemetry
-from monitor.types import Incident, IncidentId, IncidentState, Json, SourceId
+from monitor.types import EntityId, Incident, IncidentId, IncidentState, Json, Key, Language, SourceId
 
 
 class Panel:
@@ -35,8 +39,11 @@ class Panel:
         self._telemetry = telemetry
         self._sources = sources
         self._open: dict[IncidentId, Incident] = {incident.id: incident for incident in open_incidents}
+        self._seen: tuple[State, int, Sequence[KeyLevel]] | None = None
 
-    def services(self, store: Store, reader: Reader, doors: Mapping[SourceId, Submit]) -> Services:
+    def services(
+        self, store: Store, reader: Reader, doors: Mapping[SourceId, Submit], stopping: asyncio.Event
+    ) -> Services:
         """Return what the API is given."""
         handling = Handling(store=store, reader=reader, took=self.took)
         return Services(
@@ -46,11 +53,13 @@ class Panel:
             score=self.score,
             acknowledge=handling.acknowledge,
             judge=handling.judge,
-            expected=lambda key, since, span: expected(self._pipeline.needle.state, key, since, span),
+            normal=lambda key, since, span: normal(self._pipeline.needle.state, key, since, span),
+            names=self.names,
             alive=self.alive,
             ready=self.ready,
             telemetry=self._telemetry,
             clock=self._clock,
+            stopping=stopping,
         )
 
     def took(self, folded: Folded) -> None:
@@ -66,14 +75,20 @@ class Panel:
 
     def live(self) -> Live:
         """Return the state in memory, as of the last commit."""
-        state = self._pipeline.needle.state
         return Live(
             model=self._scorer.model,
             ticked=self._pipeline.ticked,
-            keys=levels(state, self._clock.now()),
+            keys=self._levels(),
             incidents=tuple(self._open.values()),
             sources=self._sources(),
         )
+
+    def _levels(self) -> Sequence[KeyLevel]:
+        """Work the levels out once for each state and bucket, however many ask."""
+        state, bucket = self._pipeline.needle.state, bucket_of(self._clock.now())
+        if self._seen is None or self._seen[0] is not state or self._seen[1] != bucket:
+            self._seen = state, bucket, levels(state, self._clock.now())
+        return self._seen[2]
 
     def alive(self) -> Sequence[Check]:
         """The process answers, so it lives; what it can do is told by `ready`."""
@@ -86,6 +101,10 @@ class Panel:
             Check(name="model", ok=True, detail=self._scorer.model),
             Check(name="store", ok=trouble is None, detail=trouble or "took the last commit"),
         )
+
+    def names(self, key: Key) -> Mapping[Language, str]:
+        """Return what the company is called that a key is about, by language."""
+        return self._pipeline.desk.watchlist.called(EntityId(name_of(key))) if group_of(key) == "entity" else {}
 
     async def score(self, text: str, entity: str | None) -> Assessment:
         """Judge a loose text. Raise Unusable where nothing can be made of it."""

@@ -512,6 +512,14 @@ class SourceLevel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Normal:
+    """What is normal for a key in a span, in calibrated negative stories."""
+
+    expected: float
+    upper: float  # 99 of 100 such spans bring no more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
     """The daemon's state in memory, as of its last commit."""
 
@@ -579,6 +587,16 @@ class Dispatch:
     reason: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """A row of the table `events`: something the API's stream tells. Ids ascend in the order of the commits."""
+
+    id: int
+    at: datetime
+    kind: str  # `incident`: it was opened or changed
+    subject: str  # the id of what it is about
+
+
 class Reader(Protocol):
     """The read side of the store. It uses connections of its own and never waits for the writer, nor blocks it."""
 
@@ -631,4 +649,12 @@ class Reader(Protocol):
 
     async def dead_letters(self) -> Mapping[SourceId, int]:
         """Return how many dead letters are kept of each source that has any."""
+        ...
+
+    async def last_event(self) -> int:
+        """Return the id of the newest event, 0 where there has been none."""
+        ...
+
+    async def events(self, *, after: int, limit: int) -> Sequence[Event]:
+        """Return the events with an id above `after`, in the order of their commits."""
         ...

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 from monitor.types import Change, IncidentKind, IncidentState, Outcome, Ruling, Severity, Timeliness
 
 KeyState: TypeAlias = Literal["surge", "blind", "learning", "calm", "unwatched"]
+KeyOrder: TypeAlias = Literal["name", "mood"]
 Label: TypeAlias = Literal["negative", "neutral", "positive"]
 Probability = Annotated[float, Field(ge=0, le=1)]
 HexId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
@@ -196,6 +197,10 @@ class KeyLevel(Shape):
     key: str = Field(examples=["entity:acme"])
     group: str = Field(description="What kind of thing it is.", examples=["entity", "topic", "source", "all"])
     name: str = Field(examples=["acme"])
+    names: dict[str, str] = Field(
+        description="What a company is called, by language, where the watchlist says so.",
+        examples=[{"en": "Acme Bank", "zh": "艾克米银行"}],
+    )
     state: KeyState = Field(description="`unwatched` keys have stories of the last day, but are no longer watched.")
     learning_since: datetime | None
     windows: list[WindowLevel]
@@ -204,7 +209,7 @@ class KeyLevel(Shape):
 
 
 class KeyPage(Page):
-    """Keys in alphabetical order."""
+    """Keys, in the order that was asked for."""
 
     keys: list[KeyLevel]
 
@@ -218,6 +223,7 @@ class Point(Shape):
     weight: float = Field(description="The negative ones, each counted by its calibrated probability.")
     mood: float | None = Field(description="Mean of p(positive) − p(negative), −1 to 1; null without stories.")
     expected: float | None = Field(description="The weight that is normal for the step; null where that is not known.")
+    upper: float | None = Field(description="99 of 100 such steps bring no more. Both are by today's baseline.")
     history: int = Field(description="Further stories, read as history: they feed the baseline only.")
     history_negative: int = Field(description="Of those, the negative ones.")
 
@@ -344,6 +350,39 @@ class IncidentPage(Page):
     """Incidents, the last opened first."""
 
     incidents: list[Incident]
+
+
+# --- the stream ---
+
+
+class KeyCounts(Shape):
+    """How many keys are watched, by where their needles stand."""
+
+    surge: int
+    blind: int
+    learning: int
+    calm: int
+
+
+class Pulse(Shape):
+    """How the daemon is. Where pulses stay away, or `ticked` falls behind, nobody is watching."""
+
+    at: datetime = Field(description="By the daemon's clock.")
+    version: str = Field(examples=["0.1.0"])
+    model: str | None = Field(description="The model that serves.")
+    ticked: datetime | None = Field(description="The last tick that was decided; one comes every minute.")
+    ready: bool = Field(description="Whether what is handed in now would be judged and stored.")
+    checks: list[CheckResult]
+    keys: KeyCounts
+    incidents: int = Field(description="Those that are not resolved.")
+
+
+class Event(Shape):
+    """Something was committed."""
+
+    at: datetime
+    subject: str = Field(description="The id of what it is about.")
+    incident: Incident | None = Field(description="The incident as it is now, where it is about one.")
 
 
 # --- sources and scoring ---

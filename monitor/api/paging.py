@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, WithJsonSchema
 
 from monitor.api.problems import Problem
 from monitor.ports import Mark
-from monitor.types import BUCKET
+from monitor.types import BUCKET, Key
+
+Place: TypeAlias = tuple[int, float, Key]  # of a key in the order by mood: rank, mood to six figures, key
 
 PAGE = 50
 LARGEST_PAGE = 200
@@ -50,17 +52,46 @@ Step = Annotated[
 
 def cursor_of(mark: Mark) -> str:
     """Return the mark as the opaque text that a page ends with."""
-    text = f"{(mark[0] - EPOCH) // MICROSECOND}.{mark[1]}"
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    return _packed(f"{(mark[0] - EPOCH) // MICROSECOND}.{mark[1]}")
 
 
 def mark_of(cursor: str | None) -> Mark | None:
     """Read what `cursor_of` wrote. Raise Problem 422 for anything else."""
     if cursor is None:
         return None
+    moment, id_ = _unpacked(cursor, r"(-?\d{1,18})\.([0-9a-f]{32})")
     try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
-        moment, id_ = re.findall(r"^(-?\d{1,18})\.([0-9a-f]{32})$", text)[0]
         return EPOCH + int(moment) * MICROSECOND, id_
-    except (ValueError, OverflowError, IndexError) as error:
-        raise Problem(422, "cursor: expected what the last page gave as `next`", where="cursor") from error
+    except OverflowError as error:
+        raise _unreadable() from error
+
+
+def cursor_of_place(place: Place) -> str:
+    """Return a place in the order by mood as the opaque text that a page ends with."""
+    rank, mood, key = place
+    return _packed(f"{rank}.{round(mood * 1e6)}.{key}")
+
+
+def place_of(cursor: str) -> Place:
+    """Read what `cursor_of_place` wrote. Raise Problem 422 for anything else."""
+    rank, mood, key = _unpacked(cursor, r"(\d)\.(-?\d{1,7})\.(.+)")
+    return int(rank), int(mood) / 1e6, Key(key)
+
+
+def _packed(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _unpacked(cursor: str, pattern: str) -> tuple[str, ...]:
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+    except ValueError as error:
+        raise _unreadable() from error
+    found = re.fullmatch(pattern, text, re.ASCII)
+    if found is None:
+        raise _unreadable()
+    return found.groups()
+
+
+def _unreadable() -> Problem:
+    return Problem(422, "cursor: expected what the last page gave as `next`", where="cursor")

@@ -10,9 +10,20 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from prometheus_client.exposition import choose_encoder
 
 from monitor.api import models, views
-from monitor.api.paging import EPOCH, LARGEST_PAGE, PAGE, Moment, Step, cursor_of, mark_of
+from monitor.api.paging import (
+    EPOCH,
+    LARGEST_PAGE,
+    PAGE,
+    Moment,
+    Step,
+    cursor_of,
+    cursor_of_place,
+    mark_of,
+    place_of,
+)
 from monitor.api.problems import Problem
 from monitor.api.services import Check, Services
+from monitor.core.keys import group_of
 from monitor.ports import ArticleFilter, IncidentFilter
 from monitor.types import (
     BUCKET,
@@ -48,7 +59,7 @@ KeyQuery = Annotated[Word, Query(description="A key, such as `entity:acme`.")]
 Since = Annotated[Moment | None, Query(description="From this moment on (ISO 8601 with an offset).")]
 Until = Annotated[Moment | None, Query(description="Up to this moment, which itself does not belong to it.")]
 Limit = Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="Rows on one page.")]
-Cursor = Annotated[str | None, Query(max_length=200, description="What the last page gave as `next`.")]
+Cursor = Annotated[str | None, Query(max_length=400, description="What the last page gave as `next`.")]
 IncidentPath = Annotated[str, Path(pattern=SOME, max_length=64, description="The incident's id.")]
 KeyPath = Annotated[str, Path(description="The key, such as `entity:acme`; it may hold slashes.", pattern=SOME)]
 
@@ -135,6 +146,11 @@ async def keys(
     services: Given,
     state: Annotated[models.KeyState | None, Query(description="Where its needle stands.")] = None,
     group: Annotated[str | None, Query(description="`entity`, `topic`, `source`, `all` or a combination.")] = None,
+    q: Annotated[Word, Query(description="A part of the key, or of a name of its company.")] = None,
+    order: Annotated[
+        models.KeyOrder,
+        Query(description="`mood`: what surges, is blind or still learns comes first, then the most negative."),
+    ] = "name",
     limit: Limit = LARGEST_PAGE,
     cursor: Cursor = None,
 ) -> models.KeyPage:
@@ -144,10 +160,22 @@ async def keys(
     day = await services.reader.sums(_floor(now - DAY, BUCKET), now + BUCKET, step=DAY, key=None)
     found = [
         each
-        for each in views.keys(live, day)
-        if state in (None, each.state) and group in (None, each.group) and (cursor is None or each.key > cursor)
+        for each in views.standings(live, day)
+        if state in (None, each.state)
+        and group in (None, group_of(each.key))
+        and (q is None or _named(q, each.key, services))
     ]
-    return models.KeyPage(keys=found[:limit], next=found[limit - 1].key if len(found) > limit else None)
+    if order == "mood":
+        mark = None if cursor is None else place_of(cursor)
+        found = sorted(found, key=lambda each: each.place)
+        found = [each for each in found if mark is None or each.place > mark]
+    else:
+        found = [each for each in found if cursor is None or each.key > cursor]
+    last = found[limit - 1] if len(found) > limit else None
+    return models.KeyPage(
+        keys=[views.key_level(each, live, services.names(each.key)) for each in found[:limit]],
+        next=None if last is None else cursor_of_place(last.place) if order == "mood" else last.key,
+    )
 
 
 @reading.get("/keys/{key:path}/series", tags=["keys"])
@@ -175,7 +203,7 @@ async def series(
         starts.append(starts[-1] + step)
     rollups = await services.reader.sums(begin, starts[-1] + step, step=step, key=Key(key))
     chosen = ModelId(model) if model else views.one_model(rollups, services.live().model)
-    return views.series(Key(key), rollups, starts=starts, step=step, model=chosen, expected=services.expected)
+    return views.series(Key(key), rollups, starts=starts, step=step, model=chosen, normal=services.normal)
 
 
 @reading.get("/incidents", tags=["incidents"])
@@ -226,6 +254,10 @@ async def sources(services: Given) -> models.SourceList:
         positions=await reader.positions(),
     )
     return models.SourceList(sources=shown)
+
+
+def _named(part: str, key: Key, services: Services) -> bool:
+    return any(part.casefold() in name.casefold() for name in (key, *services.names(key).values()))
 
 
 def _floor(moment: datetime, step: timedelta) -> datetime:

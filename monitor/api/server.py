@@ -12,11 +12,13 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from monitor.api import problems, routes, writing
+from monitor.api import problems, routes, stream, writing
 from monitor.api.guard import Guard
 from monitor.api.listen import Address, listen
 from monitor.api.services import Services
+from monitor.api.stream import Pace, Streams
 from monitor.telemetry import installed_version
 
 DESCRIPTION = """newsquake watches financial news and raises one alert when negative stories about a company or a topic
@@ -24,24 +26,27 @@ surge past what is normal. Here is what it has read, what it made of it, and how
 
 
 class Api(FastAPI):
-    """FastAPI, with the bodies that are read by hand in its OpenAPI document too."""
+    """FastAPI, with the bodies that are read by hand, and the stream's events, in its OpenAPI document too."""
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document."""
         if self.openapi_schema is None:
             document = super().openapi()
-            _, bodies = models_json_schema(
-                [(model, "validation") for model in writing.BODIES], ref_template="#/components/schemas/{model}"
-            )
-            document["components"]["schemas"].update(bodies["$defs"])
+            for shapes in (
+                [(model, "validation") for model in writing.BODIES],
+                [(model, "serialization") for model in stream.SHAPES],
+            ):
+                _, found = models_json_schema(shapes, ref_template="#/components/schemas/{model}")
+                document["components"]["schemas"].update(found["$defs"])
         return super().openapi()
 
 
-def create_app(services: Services, *, hosts: Collection[str], max_body: int) -> FastAPI:
+def create_app(services: Services, *, hosts: Collection[str], max_body: int, pace: Pace | None = None) -> FastAPI:
     """Return the API.
 
     hosts     names beside those of this machine under which it may be called
     max_body  bytes of a request's body
+    pace      how its streams are timed
     """
     app = Api(
         title="newsquake",
@@ -53,8 +58,9 @@ def create_app(services: Services, *, hosts: Collection[str], max_body: int) -> 
     )
     app.state.services = services
     app.state.max_body = max_body
+    app.state.streams = Streams(services, pace or Pace())
     problems.install(app)
-    for router in (routes.health, routes.reading, writing.writing):
+    for router in (routes.health, routes.reading, writing.writing, stream.streaming):
         app.include_router(router)
     app.add_middleware(Guard, hosts=hosts, telemetry=services.telemetry)
     return app
@@ -68,6 +74,14 @@ class _Server(uvicorn.Server):
         yield
 
 
+class _Protocol(H11Protocol):
+    """uvicorn's, which also tells a request how to cut its connection off, as `request.state.abort`."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, "abort": transport.abort}
+
+
 class ApiServer:
     """Serves an app at an address. `bind` first, then `serve` as a task, then `stop`."""
 
@@ -77,7 +91,7 @@ class ApiServer:
         self._server = _Server(
             uvicorn.Config(
                 app,
-                http="h11",
+                http=_Protocol,
                 ws="none",
                 lifespan="off",
                 log_config=None,

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from monitor.errors import NewsquakeError
-from monitor.ports import Clock, Live, Reader, Settled
+from monitor.ports import Clock, Live, Normal, Reader, Settled
 from monitor.telemetry import Telemetry
-from monitor.types import Acknowledgement, EntityId, Incident, IncidentId, Json, Key, ModelId, SourceId, Verdict
+from monitor.types import (
+    Acknowledgement,
+    EntityId,
+    Incident,
+    IncidentId,
+    Json,
+    Key,
+    Language,
+    ModelId,
+    SourceId,
+    Verdict,
+)
 
 
 class Unusable(NewsquakeError):
@@ -68,8 +80,11 @@ Acknowledge: TypeAlias = Callable[[IncidentId, Acknowledgement], Awaitable[Incid
 # Keeps what the desk says of an incident. Raises Missing, or Unusable where the article is not one of the incident's.
 Judge: TypeAlias = Callable[[Verdict], Awaitable[None]]
 
-# The calibrated negative stories that are normal for a key in the span that begins at a moment; None where unknown.
-Expected: TypeAlias = Callable[[Key, datetime, timedelta], float | None]
+# What is normal for a key in the span that begins at a moment; None where that is unknown.
+NormalOf: TypeAlias = Callable[[Key, datetime, timedelta], Normal | None]
+
+# What a key is called in each language that has a name for it.
+NamesOf: TypeAlias = Callable[[Key], Mapping[Language, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +97,10 @@ class Services:
     score: Score
     acknowledge: Acknowledge
     judge: Judge
-    expected: Expected
+    normal: NormalOf
+    names: NamesOf
     alive: Callable[[], Sequence[Check]]
     ready: Callable[[], Sequence[Check]]
     telemetry: Telemetry
     clock: Clock
+    stopping: asyncio.Event  # set once the daemon begins to stop: streams end then

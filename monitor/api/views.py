@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from monitor import types
 from monitor.api import models
-from monitor.api.services import Assessment, Expected
+from monitor.api.services import Assessment, NormalOf
 from monitor.core.keys import group_of, name_of, source_key
 from monitor.ports import Dispatch, Judgement, KeyLevel, Ledger, Live, StoredArticle
 from monitor.telemetry import state_of, window_label
-from monitor.types import Key, ModelId, Position, Rollup, SourceId, Timeliness
+from monitor.types import Key, Language, ModelId, Position, Rollup, SourceId, Timeliness
+
+RANKS = ("surge", "blind", "learning", "calm", "unwatched")  # of keys, in the order by mood
+FEW = 3.0  # stories, of no mood, that a key's own are weighed against there
 
 
 def summary(row: StoredArticle) -> models.ArticleSummary:
@@ -78,24 +81,55 @@ def _incident_fields(value: types.Incident) -> dict[str, Any]:
     }
 
 
-def keys(live: Live, day: Sequence[Rollup]) -> list[models.KeyLevel]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """A key, where its needle stands, and what the model that is shown counted of it in a day."""
+
+    key: Key
+    level: KeyLevel | None
+    told: Sequence[Rollup]
+
+    @property
+    def state(self) -> str:
+        """As the API calls it."""
+        return "unwatched" if self.level is None else state_of(self.level)
+
+    @property
+    def place(self) -> tuple[int, float, Key]:
+        """Where it stands in the order by mood: what needs a look, then the most negative.
+
+        The mean mood is drawn to 0 where it rests on few stories, so that a single bad one outranks nobody's bad day.
+        """
+        stories = _count(self.told)
+        mood = sum(each.sum_positive - each.sum_negative for each in self.told) / (stories + FEW)
+        return RANKS.index(self.state), round(mood, 6), self.key
+
+
+def standings(live: Live, day: Sequence[Rollup]) -> list[Standing]:
     """Return every key that is watched or has stories in `day`, in alphabetical order."""
     levels = {level.key: level for level in live.keys}
     sums: dict[Key, list[Rollup]] = {}
     for rollup in day:
         if rollup.timeliness is not Timeliness.HISTORY:
             sums.setdefault(rollup.key, []).append(rollup)
-    return [_key(key, levels.get(key), sums.get(key, []), live) for key in sorted({*levels, *sums})]
+
+    def standing(key: Key) -> Standing:
+        rollups = sums.get(key, [])
+        model = one_model(rollups, live.model)
+        return Standing(key=key, level=levels.get(key), told=[each for each in rollups if each.model == model])
+
+    return [standing(key) for key in sorted({*levels, *sums})]
 
 
-def _key(key: Key, level: KeyLevel | None, day: Sequence[Rollup], live: Live) -> models.KeyLevel:
-    model = one_model(day, live.model)
-    told = [rollup for rollup in day if rollup.model == model]
+def key_level(standing: Standing, live: Live, names: Mapping[Language, str]) -> models.KeyLevel:
+    """Return a key and where its needle stands."""
+    key, level, told = standing.key, standing.level, standing.told
     return models.KeyLevel(
         key=key,
         group=group_of(key),
         name=name_of(key),
-        state="unwatched" if level is None else state_of(level),
+        names=dict(names),
+        state=standing.state,
         learning_since=None if level is None else level.learning_since,
         windows=[
             models.WindowLevel(
@@ -119,7 +153,7 @@ def series(
     starts: Sequence[datetime],
     step: timedelta,
     model: ModelId | None,
-    expected: Expected,
+    normal: NormalOf,
 ) -> models.Series:
     """Return one point for each start, of the rollups of one model."""
     live: dict[datetime, Rollup] = {}
@@ -129,14 +163,15 @@ def series(
             (history if rollup.timeliness is Timeliness.HISTORY else live)[rollup.bucket] = rollup
 
     def point(at: datetime) -> models.Point:
-        told, past = live.get(at), history.get(at)
+        told, past, usual = live.get(at), history.get(at), normal(key, at, step)
         return models.Point(
             at=at,
             stories=told.stories if told else 0,
             negative=told.negative if told else 0,
             weight=told.weight if told else 0.0,
             mood=_mood([told] if told else []),
-            expected=expected(key, at, step),
+            expected=usual and usual.expected,
+            upper=usual and usual.upper,
             history=past.stories if past else 0,
             history_negative=past.negative if past else 0,
         )

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from monitor.core.codec import from_json
 from monitor.core.keys import group_of
-from monitor.ports import ArticleFilter, Dispatch, IncidentFilter, Judgement, Ledger, Mark, StoredArticle
+from monitor.ports import ArticleFilter, Dispatch, Event, IncidentFilter, Judgement, Ledger, Mark, StoredArticle
 from monitor.store.engine import failing_plainly, name_of
 from monitor.store.rows import ledger_of, verdict_of
 from monitor.store.schema import (
@@ -23,6 +23,7 @@ from monitor.store.schema import (
     Moment,
     articles,
     dead_letters,
+    events,
     incident_keys,
     incidents,
     judgements,
@@ -147,6 +148,16 @@ class Queries:
         source = dead_letters.c.source
         query = select(source, func.count().label("kept")).group_by(source).order_by(source)
         return {SourceId(row.source): row.kept for row in await self._rows(query)}
+
+    async def last_event(self) -> int:
+        """Return the id of the newest event, 0 where there has been none."""
+        rows = await self._rows(select(func.coalesce(func.max(events.c.id), 0).label("newest")))
+        return int(rows[0].newest)
+
+    async def events(self, *, after: int, limit: int) -> Sequence[Event]:
+        """Return the events with an id above `after`, in the order of their commits."""
+        query = select(events).where(events.c.id > after).order_by(events.c.id).limit(limit)
+        return [Event(id=row.id, at=row.at, kind=row.kind, subject=row.subject) for row in await self._rows(query)]
 
     async def _page(
         self, query: Select[Any], moment: Column[datetime], id_: Column[str], before: Mark | None, limit: int

@@ -26,6 +26,7 @@ from sqlalchemy import (
     String,
     Table,
     TableValuedAlias,
+    TextClause,
     Update,
     bindparam,
     delete,
@@ -34,6 +35,7 @@ from sqlalchemy import (
     insert,
     literal,
     select,
+    text,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -206,6 +208,12 @@ class Statements:
     @cached_property
     def add_incident_keys(self) -> Upsert:
         return self._insert(schema.incident_keys).on_conflict_do_nothing()
+
+    @property
+    def lock_events(self) -> TextClause | None:
+        # A PostgreSQL sequence gives ids in the order of the inserts; held until the commit, this lock makes that the
+        # order of the commits too, so that a reader who has seen an id has missed none below it. SQLite has one writer.
+        return None if self._sqlite else text("LOCK TABLE events IN EXCLUSIVE MODE")
 
     @cached_property
     def post(self) -> Upsert:

@@ -153,10 +153,9 @@ class SqlTransaction:
             for incident in incidents
         ]
         keys = [{"key": key, "incident": incident.id} for incident in incidents for key in incident.keys]
-        events = [{"at": self._now, "kind": "incident", "subject": incident.id} for incident in incidents]
         await self._many(self._sql.save_incidents, rows)
         await self._many(self._sql.add_incident_keys, keys)
-        await self._many(insert(schema.events), events)
+        await self._tell("incident", [incident.id for incident in incidents])
 
     async def add_verdict(self, verdict: Verdict) -> None:
         row = {
@@ -234,6 +233,15 @@ class SqlTransaction:
         """Delete the dead letters received before a moment."""
         letters = schema.dead_letters
         await self._connection.execute(delete(letters).where(letters.c.received < before))
+
+    async def _tell(self, kind: str, subjects: Sequence[str]) -> None:
+        """Append to what the API's stream tells."""
+        if subjects:
+            if self._sql.lock_events is not None:
+                await self._connection.execute(self._sql.lock_events)
+            await self._many(
+                insert(schema.events), [{"at": self._now, "kind": kind, "subject": subject} for subject in subjects]
+            )
 
     async def _end(self, key: str, target: TargetId, at: datetime, *, state: str, reason: str | None) -> None:
         row = {"message": key, "receiver": target, "at": at, "new_state": state, "why": reason}

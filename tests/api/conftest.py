@@ -19,7 +19,7 @@ from monitor.api.server import ApiServer, create_app
 from monitor.api.services import Assessment, Check, CompanyAssessment, Services, Submit, Unusable
 from monitor.core.codec import to_json
 from monitor.core.incidents import acknowledge
-from monitor.ports import KeyLevel, Live, Settled, SourceLevel, WindowLevel
+from monitor.ports import KeyLevel, Live, Normal, Settled, SourceLevel, WindowLevel
 from monitor.store import schema
 from monitor.store.engine import locate, reading, writing
 from monitor.store.queries import Queries
@@ -236,6 +236,7 @@ class Desk:
     judged: list[Verdict] = field(default_factory=list)
     refuse: Exception | None = None
     hold: asyncio.Event | None = None
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
     # Without verify=False a client would read the system's certificates, which nothing here needs.
     client: httpx2.AsyncClient = field(default_factory=partial(httpx2.AsyncClient, verify=False))
     server: ApiServer | None = None
@@ -251,11 +252,13 @@ class Desk:
             score=self.score,
             acknowledge=self.acknowledge,
             judge=self.judge,
-            expected=lambda key, at, step: 0.25 if key == ACME else None,
+            normal=lambda key, at, step: Normal(expected=0.25, upper=2.0) if key == ACME else None,
+            names=lambda key: {Language("en"): "Acme Bank", Language("zh"): "艾克米银行"} if key == ACME else {},
             alive=lambda: [Check(name="loop", ok=True, detail="running")],
             ready=lambda: self.checks,
             telemetry=self.telemetry,
             clock=Stopped(),
+            stopping=self.stopping,
         )
 
     async def submit(self, articles: Sequence[Json]) -> Sequence[Settled]:

@@ -22,6 +22,7 @@ PATHS = {
     "/api/v1/incidents/{incident_id}/verdict": {"post"},
     "/api/v1/sources": {"get"},
     "/api/v1/score": {"post"},
+    "/api/v1/stream": {"get"},
 }
 
 
@@ -61,7 +62,7 @@ async def test_every_operation_teaches(document: dict[str, Any]) -> None:
         for parameter in operation.get("parameters", ()):
             assert parameter["description"], (operation["operationId"], parameter["name"])
         success = operation["responses"]["200"]["content"]
-        assert "text/plain" in success or success["application/json"]["schema"]["$ref"]
+        assert {"text/plain", "text/event-stream"} & set(success) or success["application/json"]["schema"]["$ref"]
 
 
 async def test_every_reference_leads_somewhere_and_nothing_is_left_over(document: dict[str, Any]) -> None:

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import quote
 
 import pytest
 
 from monitor.core.codec import to_json
+from monitor.ports import KeyLevel
 from monitor.store import schema
 from monitor.types import Change, IncidentState, Key, Message, Severity, TargetId
-from tests.api.conftest import ACME, MODEL, NOON, Desk, hex_id
+from tests.api.conftest import ACME, ALL, MODEL, NOON, Desk, hex_id
 
 
 async def test_the_newest_article_comes_first(desk: Desk) -> None:
@@ -118,6 +120,50 @@ async def test_keys_can_be_chosen_by_state_and_group_and_come_in_pages(desk: Des
     assert rest["next"] is None
 
 
+async def test_keys_come_by_mood_what_needs_a_look_first(desk: Desk) -> None:
+    calm = KeyLevel(key=ALL, surging=False, blind=False, learning_since=None, windows=())
+    desk.live = replace(
+        desk.live,
+        keys=(
+            *desk.live.keys,
+            *(replace(calm, key=Key(f"entity:{name}")) for name in ("bad", "dull", "fine", "one-bad-story")),
+        ),
+    )
+    await desk.archive.rollup(timedelta(hours=1), "entity:bad", stories=9, sum_negative=6.0, sum_positive=1.0)
+    await desk.archive.rollup(
+        timedelta(hours=1), "entity:one-bad-story", stories=1, sum_negative=0.9, sum_neutral=0.1, sum_positive=0.0
+    )
+    await desk.archive.rollup(timedelta(hours=1), "entity:fine", stories=5, sum_negative=0.1, sum_positive=4.0)
+    await desk.archive.rollup(timedelta(hours=1), "topic:Gone")
+    expected = [
+        *("entity:acme", "source:wire", "all"),  # surging, blind, learning
+        *("entity:bad", "entity:one-bad-story", "entity:dull", "entity:fine"),
+        "topic:Gone",
+    ]
+    page = await desk.get("/api/v1/keys", order="mood")
+    assert [each["key"] for each in page["keys"]] == expected
+    seen: list[str] = []
+    page = await desk.get("/api/v1/keys", order="mood", limit=3)
+    while page["next"]:
+        seen += [each["key"] for each in page["keys"]]
+        page = await desk.get("/api/v1/keys", order="mood", limit=3, cursor=page["next"])
+    assert [*seen, *(each["key"] for each in page["keys"])] == expected
+
+
+async def test_keys_are_found_by_a_part_of_any_name(desk: Desk) -> None:
+    for part in ("ACM", "me ba", "艾克米"):
+        page = await desk.get("/api/v1/keys", q=part)
+        assert [(each["key"], each["names"]["zh"]) for each in page["keys"]] == [("entity:acme", "艾克米银行")]
+    assert (await desk.get("/api/v1/keys", q="nobody"))["keys"] == []
+
+
+@pytest.mark.parametrize("cursor", ["entity:acme", "MS4y", "_", "MS4xLg", "OS45OTk5OTk5OTk5Lng"])
+async def test_a_cursor_of_another_order_is_refused(desk: Desk, cursor: str) -> None:
+    answer = await desk.client.get("/api/v1/keys", params={"order": "mood", "cursor": cursor})
+    assert answer.status_code == 422
+    assert answer.json()["error"]["where"] == "cursor"
+
+
 async def test_a_series_adds_up_steps_and_leaves_none_out(desk: Desk) -> None:
     await desk.archive.rollup(timedelta(minutes=55))
     await desk.archive.rollup(timedelta(minutes=5))
@@ -133,6 +179,7 @@ async def test_a_series_adds_up_steps_and_leaves_none_out(desk: Desk) -> None:
         "weight": 0.0,
         "mood": None,
         "expected": 0.25,
+        "upper": 2.0,
         "history": 0,
         "history_negative": 0,
     }

@@ -10,12 +10,14 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from statistics import NormalDist
 
 WINDOWS = (3, 12, 72, 288)  # buckets: 15 minutes, 1 hour, 6 hours, 24 hours
 WEEK_HOURS = 168.0
 CAUTION = 6.0  # what the formulas leave out, until it can be measured on the keys' own history
 SHARE = 0.2  # the part of the budget that the share test may spend
 _SMOOTH = 50.0  # with means above this, discreteness no longer wastes any budget
+_MANY = 500.0  # with means above this, counts are as good as normally distributed
 _FLOOR = 1e-12
 
 
@@ -43,6 +45,23 @@ def tail_bound(count: float, mean: float, excess: float) -> float:
     if ratio >= 1.0:
         return 1.0
     return min(1.0, math.exp(log_probability(count, mean, excess)) / (1.0 - ratio))
+
+
+@lru_cache(maxsize=4096)  # the hours of a week come again and again
+def quantile(share: float, mean: float, excess: float) -> float:
+    """Return the smallest whole count that at least this share of negative binomial counts do not exceed.
+
+    For means above _MANY it is taken from the normal distribution with the same mean and variance.
+    """
+    if mean <= 0.0:
+        return 0.0
+    if mean > _MANY:
+        return math.ceil(NormalDist(mean, math.sqrt(mean * (1.0 + excess))).inv_cdf(share))
+    count, below = 0.0, math.exp(log_probability(0.0, mean, excess))
+    while below < share:
+        count += 1.0
+        below += math.exp(log_probability(count, mean, excess))
+    return count
 
 
 def cluster_rate(count: float, mean: float, excess: float, rate: float, step: float = 1 / 12) -> float:

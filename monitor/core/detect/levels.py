@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from datetime import datetime, timedelta
 
-from monitor.core.detect.baseline import SETTLED
-from monitor.core.detect.budget import WINDOWS
+from monitor.core.detect.baseline import SETTLED, moments
+from monitor.core.detect.budget import WINDOWS, quantile
 from monitor.core.detect.calendar import BUCKETS
 from monitor.core.detect.learning import blinded
 from monitor.core.detect.state import KeyState, State
 from monitor.core.detect.windows import Tally, bucket_of, moment_of, tallies
 from monitor.core.keys import group_of
-from monitor.ports import KeyLevel, WindowLevel
+from monitor.ports import KeyLevel, Normal, WindowLevel
 from monitor.types import BUCKET, Key
+
+BAND = 0.99  # the share of calm spans that stay within what is shown as normal
 
 
 def levels(state: State, now: datetime) -> tuple[KeyLevel, ...]:
@@ -20,16 +23,19 @@ def levels(state: State, now: datetime) -> tuple[KeyLevel, ...]:
     return tuple(_level(state, key, state.keys[key], now) for key in sorted(state.keys))
 
 
-def expected(state: State, key: Key, since: datetime, span: timedelta) -> float | None:
-    """Return the calibrated negative stories that are normal in the span from `since`, by today's baseline.
+def normal(state: State, key: Key, since: datetime, span: timedelta) -> Normal | None:
+    """Return what is normal in the span from `since`, by today's baseline: the past is seen with what is known now.
 
-    None for a key that has never been heard of.
+    The upper end allows for all that the detector allows for: how the group's news clusters, and how sure the rate and
+    the season are. None for a key that has never been heard of.
     """
     record, group = state.keys.get(key), state.groups.get(group_of(key))
     if record is None or group is None:
         return None
-    rate = record.level.surge(group, state.pulse.hour)
-    return rate.mean * group.season.span(bucket_of(since), bucket_of(since + span))
+    first, end = bucket_of(since), bucket_of(since + span)
+    window = min(bisect_left(WINDOWS, end - first), len(WINDOWS) - 1)
+    mean, excess = moments(group, window, first, end, record.level.surge(group, state.pulse.hour))
+    return Normal(expected=mean * group.unit, upper=quantile(BAND, mean, excess) * group.unit)
 
 
 def _level(state: State, key: Key, record: KeyState, now: datetime) -> KeyLevel:

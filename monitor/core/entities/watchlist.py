@@ -28,9 +28,11 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from monitor.core.entities.tickers import Ticker
+from monitor.core.text.language import has_han
 from monitor.core.text.normalise import clean
+from monitor.core.wording import CHINESE, ENGLISH
 from monitor.errors import ConfigurationError
-from monitor.types import EntityId
+from monitor.types import EntityId, Language
 
 _FIELDS = ("id", "names", "tickers", "parent", "near", "not_near")
 _LISTS = frozenset(["names", "tickers", "near", "not_near"])
@@ -54,6 +56,14 @@ class Company:
     def name(self) -> str:
         """The name for people."""
         return self.names[0]
+
+    @property
+    def called(self) -> Mapping[Language, str]:
+        """The first name that is written in Chinese characters, and the first that is not, where there are such."""
+        called: dict[Language, str] = {}
+        for name in self.names:
+            called.setdefault(CHINESE if has_han(name) else ENGLISH, name)
+        return called
 
 
 class Watchlist:
@@ -130,6 +140,11 @@ class Watchlist:
     def company(self, id: EntityId) -> Company:  # noqa: A002  the word of the watchlist
         """Return one company; raise KeyError where it is not watched."""
         return self._companies[id]
+
+    def called(self, id: EntityId) -> Mapping[Language, str]:  # noqa: A002  the word of the watchlist
+        """Return what a company is called, by language; nothing for one that is not watched."""
+        company = self._companies.get(id)
+        return company.called if company is not None else {}
 
     def ancestors(self, id: EntityId) -> tuple[EntityId, ...]:  # noqa: A002  the word of the watchlist
         """Return the company's parent, the parent's parent and so on; () for one that is not watched."""

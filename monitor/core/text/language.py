@@ -29,6 +29,11 @@ _LANGUAGES = frozenset([*_PUBLISHED.split(), "tr", "uk", "ur", "vi", "zh"])
 _MARGIN = 8.0  # nats by which another language in Latin script must beat English before it is believed
 
 
+def has_han(text: str) -> bool:
+    """Tell whether a text holds a Chinese character."""
+    return _HAN.search(text) is not None
+
+
 def detect_language(text: str) -> Language:
     """Return the ISO 639-1 code of a cleaned text's language, or "und" where it has no letters.
 

@@ -10,6 +10,7 @@ from monitor.core.detect.budget import (
     cluster_rate,
     ladder,
     log_probability,
+    quantile,
     share_rate,
     silence_rate,
     solve_level,
@@ -30,6 +31,22 @@ def test_the_probability_is_the_negative_binomials(count: int, mean: float, exce
 @given(st.integers(0, 300), st.floats(0.01, 100.0))
 def test_without_clustering_it_is_the_poissons(count: int, mean: float) -> None:
     assert log_probability(count, mean, 0.0) == pytest.approx(stats.poisson.logpmf(count, mean), rel=1e-9, abs=1e-9)
+
+
+@given(st.floats(0.01, 50.0), st.floats(0.01, 20.0))
+def test_the_quantile_is_the_first_count_that_calm_spans_seldom_exceed(mean: float, excess: float) -> None:
+    count = quantile(0.99, mean, excess)
+    law = stats.nbinom(mean / excess, 1.0 / (1.0 + excess))
+    assert law.sf(count) <= 0.01 + 1e-9
+    assert count == 0.0 or law.sf(count - 1.0) > 0.01 - 1e-9
+
+
+@given(st.floats(500.1, 5000.0), st.floats(0.0, 5.0))
+def test_the_quantile_of_many_is_the_normal_distributions(mean: float, excess: float) -> None:
+    exact = (
+        stats.nbinom.ppf(0.99, mean / excess, 1.0 / (1.0 + excess)) if excess > 1e-3 else stats.poisson.ppf(0.99, mean)
+    )
+    assert quantile(0.99, mean, excess) == pytest.approx(exact, rel=0.06)
 
 
 @given(st.floats(0.01, 50.0), st.floats(0.01, 10.0), st.integers(1, 60))

@@ -2,7 +2,8 @@ from datetime import timedelta
 
 import pytest
 
-from monitor.core.detect.levels import expected, levels
+from monitor.core.detect.levels import levels, normal
+from monitor.ports import Normal
 from monitor.types import Key
 
 from .conftest import Desk
@@ -30,13 +31,31 @@ def test_a_key_is_learning_until_its_history_is_long_enough(desk: Desk) -> None:
     assert young[Key("entity:new")] is not None
 
 
+def normal_of(desk: Desk, key: str, since: timedelta, span: timedelta) -> Normal:
+    found = normal(desk.state, Key(key), desk.now + since, span)
+    assert found is not None
+    return found
+
+
 def test_what_is_normal_adds_up_over_spans_and_is_unknown_for_the_unknown(desk: Desk) -> None:
     desk.calm(4)
-    day = expected(desk.state, Key("entity:acme"), desk.now, timedelta(days=1))
-    parts = [
-        expected(desk.state, Key("entity:acme"), desk.now + timedelta(hours=6 * n), timedelta(hours=6)) or 0.0
-        for n in range(4)
-    ]
-    assert day == pytest.approx(sum(parts))
-    assert 1.0 < sum(parts) < 6.0
-    assert expected(desk.state, Key("entity:nobody"), desk.now, timedelta(days=1)) is None
+    day = normal_of(desk, "entity:acme", timedelta(0), timedelta(days=1))
+    parts = [normal_of(desk, "entity:acme", timedelta(hours=6 * n), timedelta(hours=6)) for n in range(4)]
+    assert day.expected == pytest.approx(sum(part.expected for part in parts))
+    assert 1.0 < day.expected < 6.0
+    assert normal(desk.state, Key("entity:nobody"), desk.now, timedelta(days=1)) is None
+
+
+def test_the_band_holds_calm_days_and_not_a_surge(desk: Desk) -> None:
+    desk.calm(6)
+    calm = normal_of(desk, "entity:acme", timedelta(hours=-1), timedelta(hours=1))
+    assert calm.expected < calm.upper < 4.0
+    desk.surge(10)
+    assert levels(desk.state, desk.now)[0].windows[1].negative > calm.upper
+
+
+def test_the_band_narrows_beside_what_is_expected_as_the_span_grows(desk: Desk) -> None:
+    desk.calm(6)
+    spans = [normal_of(desk, "entity:acme", timedelta(0), timedelta(hours=hours)) for hours in (1, 6, 24, 72)]
+    ratios = [span.upper / span.expected for span in spans]
+    assert ratios == sorted(ratios, reverse=True)
