@@ -191,9 +191,9 @@ async def stream(
     """Tell what changes, as it is committed.
 
     `event: pulse` comes first and every ten seconds and says how the daemon is; `event: incident` whenever an incident
-    was opened or changed, with the incident as it is now; `event: end` where the daemon stops or the token is good no more. Each bears an `id`:
-    asked again with it as `Last-Event-ID`, the stream goes on after it and leaves nothing out. Without it, the stream
-    begins with what comes.
+    was opened or changed, with the incident as it is now; `event: end` where the daemon stops, or the token is good no
+    more. Each bears an `id`: asked again with it as `Last-Event-ID`, the stream goes on after it and leaves nothing
+    out. Without it, the stream begins with what comes.
     """
     streams: Streams = request.app.state.streams
     if streams.open >= streams.pace.streams:
