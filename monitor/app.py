@@ -17,7 +17,7 @@ from random import Random
 import structlog
 
 from monitor import config as sections
-from monitor.api.listen import address_of, listen, require_token
+from monitor.api.listen import address_of, listen
 from monitor.api.server import ApiServer, create_app
 from monitor.api.services import Submit
 from monitor.assembly import Workshop, desk_of, rules_of, sources_of, targets_of
@@ -35,14 +35,12 @@ from monitor.errors import NewsquakeError, OwnershipLost, SourceError, StoreErro
 from monitor.lifecycle import Supervisor, signals
 from monitor.panel import Panel, door
 from monitor.pipeline import Needle, Pipeline
-from monitor.ports import Clock, Source, SourceLevel, Target
+from monitor.ports import Clock, Remote, Source, SourceLevel, Target
 from monitor.scoring.reload import open_worker
-from monitor.sources.feed import FeedSource
 from monitor.sources.push import PushSource
 from monitor.store.operations import prune, upgrade
 from monitor.store.queries import Queries
 from monitor.store.repository import SqlStore
-from monitor.store.tokens import TokenTable
 from monitor.telemetry import Telemetry, configure_log
 from monitor.types import BUCKET, TICK, SourceId, TargetId
 
@@ -217,8 +215,6 @@ class Daemon:
             await upgrade(config.store.url)
         self._store = await SqlStore.open(config.store.url, self._clock)
         self._supervisor.on_teardown("store", self._store.close)
-        tokens = TokenTable(self._store.reader, self._clock)
-        require_token(address, (await tokens.by_hash()).values(), self._clock.now())
         await self._store.own("all")
         self._worker = await open_worker(config.model.default, threads=config.model.threads or None, clock=self._clock)
         self._supervisor.on_teardown("model", self._worker.close)
@@ -253,10 +249,8 @@ class Daemon:
         self.telemetry.watch(self._panel.live)
         self.telemetry.model_info.labels(self._worker.model).set(1)
         self._reader = Queries(self._store.reader)
-        services = self._panel.services(self._store, self._reader, self._doors, tokens, self._supervisor.stopping)
-        app = create_app(
-            services, hosts=config.api.hosts, max_body=config.api.max_body, closed=not address.ip.is_loopback
-        )
+        services = self._panel.services(self._store, self._reader, self._doors, self._supervisor.stopping)
+        app = create_app(services, hosts=config.api.hosts, max_body=config.api.max_body)
         self._api = ApiServer(app, address)
         self._api.bind()
         for section, source in sources:
@@ -269,8 +263,9 @@ class Daemon:
         spawn, teardown = self._supervisor.spawn, self._supervisor.on_teardown
         teardown("steps", self._supervisor.cancel_all)
         teardown("messages", self._tell_what_is_due)
+        teardown("sources", self._end_sources)  # who hears of each commit, as a Kafka topic does, hears of the last
         teardown("items under way", self._drain)
-        teardown("sources", self._end_sources)
+        teardown("reading", self._end_reading)
         teardown("interface", self._end_api)
         for step in (self._pipeline.collect, self._pipeline.score, self._pipeline.watch):
             spawn(step.__name__, step())
@@ -371,8 +366,8 @@ class Daemon:
             SourceLevel(
                 id=id_,
                 kind=section.kind,
-                last_success=source.success if isinstance(source, FeedSource) else None,
-                error=self._troubles.get(id_) or (source.error if isinstance(source, FeedSource) else None),
+                last_success=source.success if isinstance(source, Remote) else None,
+                error=self._troubles.get(id_) or (source.error if isinstance(source, Remote) else None),
             )
             for id_, (section, source) in self._sources.items()
         ]
@@ -382,6 +377,10 @@ class Daemon:
     async def _end_api(self) -> None:
         if not self._supervisor.failed:  # pushes under way are answered after their commit, which still comes
             await self._api.stop(self._config.limits.drain.total_seconds() / 2)
+
+    async def _end_reading(self) -> None:
+        for id_ in self._sources:
+            await self._supervisor.cancel(f"source {id_}")
 
     async def _end_sources(self) -> None:
         for id_ in list(self._sources):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 from monitor import config as sections
 from monitor.config import Config, read_text, reveal
@@ -16,6 +17,7 @@ from monitor.core.schedule import Rhythm
 from monitor.delivery.targets.alertmanager import AlertmanagerTarget, basic, bearer
 from monitor.delivery.targets.log import LogTarget
 from monitor.delivery.targets.webhook import WebhookTarget
+from monitor.errors import ConfigurationError
 from monitor.net import HttpClient
 from monitor.pipeline import Desk
 from monitor.ports import Clock, Source, Target
@@ -26,6 +28,9 @@ from monitor.sources.parsers import ParserPool
 from monitor.sources.push import PushSource
 from monitor.telemetry import Telemetry
 from monitor.types import IncidentKind, Language, Severity, SourceId, TargetId
+
+if TYPE_CHECKING:
+    from monitor.kafka import Cluster
 
 DOOR = sections.PushSource(kind="push", id="push")  # there is always a door, also where none is configured
 LOG = sections.LogTarget(kind="log", id="log")  # where no target is configured, incidents are told in the log
@@ -105,6 +110,24 @@ def authorization_of(section: sections.AlertmanagerTarget) -> str | None:
     return None
 
 
+def cluster_of(section: sections.KafkaSection, where: str) -> Cluster:
+    """Return how the cluster of a section is reached; its password is read here.
+
+    Raise ConfigurationError where it cannot be, where a certificate cannot be read, and where aiokafka is missing.
+    """
+    try:
+        from monitor.kafka import Cluster, Sasl, trusting  # noqa: PLC0415 - an extra: only who names a cluster needs it
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(f"{where}: Kafka needs {error.name}: install newsquake[kafka]") from error
+    sasl = tls = None
+    if section.sasl is not None:
+        password = reveal(section.sasl.password, f"{where}: sasl.password")
+        sasl = Sasl(mechanism=section.sasl.mechanism, username=section.sasl.username, password=password)
+    if section.tls is not None:
+        tls = trusting(section.tls.ca, section.tls.certificate, section.tls.key)
+    return Cluster(brokers=section.brokers, sasl=sasl, tls=tls)
+
+
 class Workshop:
     """Builds sources and targets, and holds what they share: the HTTP client and the feed parsers."""
 
@@ -137,6 +160,8 @@ class Workshop:
                 return PushSource(id_, limit=self._queue)
             case sections.ArchiveSource():
                 return ArchiveSource(id_, section.path, fields=section.fields, clock=self._clock)
+            case sections.KafkaSource():
+                return self._kafka_source(id_, section)
 
     def target(self, section: sections.AnyTarget) -> Target | AlertmanagerTarget:
         """Build a target from its section; its secret is read here, and nowhere kept in clear but there."""
@@ -156,6 +181,19 @@ class Workshop:
                     authorization=authorization_of(section),
                     client=self._client,
                 )
+
+    def _kafka_source(self, id_: SourceId, section: sections.KafkaSource) -> Source:
+        cluster = cluster_of(section, f"source {section.id!r}")
+        from monitor.sources.kafka import KafkaSource, Topic  # noqa: PLC0415 - an extra: only who names a cluster needs it
+
+        topic = Topic(
+            cluster=cluster,
+            name=section.topic,
+            group=section.group,
+            latest=section.start == "latest",
+            fields=section.fields,
+        )
+        return KafkaSource(id_, topic, clock=self._clock, random=self._random, telemetry=self._telemetry)
 
     async def close(self) -> None:
         """Let go of connections and parser processes."""

@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from monitor import config as sections
-from monitor.api.listen import address_of, listen, require_token
-from monitor.assembly import authorization_of, desk_of, sources_of, targets_of
+from monitor.api.listen import address_of, listen
+from monitor.assembly import authorization_of, cluster_of, desk_of, sources_of, targets_of
 from monitor.clock import SystemClock
 from monitor.config import Config, load, reveal
 from monitor.errors import NewsquakeError, SourceError, StoreError, TargetError
@@ -19,8 +19,8 @@ from monitor.scoring.reload import open_worker
 from monitor.sources.archive import archive_files
 from monitor.sources.fetch import Document, Fetcher, Validators
 from monitor.sources.parsers import ParserPool
+from monitor.sources.records import field_names
 from monitor.store.operations import Standing, schema_state
-from monitor.store.tokens import listed
 
 
 async def check(path: Path) -> int:
@@ -55,7 +55,7 @@ def _looks(config: Config, desk: Desk, client: HttpClient, parsers: ParserPool) 
         ("watchlist", partial(_watchlist, desk)),
         ("store", partial(_store, config.store.url)),
         ("model", partial(_model, config.model.default)),
-        ("api", partial(_api, config.api.bind, config.store.url)),
+        ("api", partial(_api, config.api.bind)),
     ]
     looks += [(f"source {each.id}", partial(_source, each, client, parsers)) for each in sources_of(config)]
     looks += [(f"target {each.id}", partial(_target, each, client)) for each in targets_of(config)]
@@ -83,12 +83,10 @@ async def _model(reference: str) -> str:
     return f"{reference}: {worker.model}, verified on its golden inputs"
 
 
-async def _api(bind: str, url: str) -> str:
+async def _api(bind: str) -> str:
     address = address_of(bind)
     listen(address).close()
-    made = await listed(url) if (await schema_state(url)).standing is Standing.CURRENT else []
-    require_token(address, made, SystemClock().now())
-    return f"{address} is free; {'a token is needed' if made else 'open to this machine: no token was made'}"
+    return f"{address} is free"
 
 
 async def _source(section: sections.AnySource, client: HttpClient, parsers: ParserPool) -> str:
@@ -105,6 +103,22 @@ async def _source(section: sections.AnySource, client: HttpClient, parsers: Pars
             return "POST /api/v1/articles"
         case sections.ArchiveSource():
             return f"{len(archive_files(section.path))} files"
+        case sections.KafkaSource():
+            return await _topic(section)
+
+
+async def _topic(section: sections.KafkaSource) -> str:
+    cluster = cluster_of(section, f"source {section.id!r}")
+    field_names(section.fields)
+    from monitor.sources.kafka_reader import TopicReader  # noqa: PLC0415 - an extra: only who names a cluster needs it
+
+    reader = await TopicReader.open(cluster, section.topic, section.group)
+    try:
+        bounds = await reader.bounds()
+    finally:
+        await reader.close()
+    kept = sum(each.end - each.first for each in bounds.values())
+    return f"topic {section.topic}: {len(bounds)} partitions, {kept:,} records"
 
 
 async def _target(section: sections.AnyTarget, client: HttpClient) -> str:

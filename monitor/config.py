@@ -77,6 +77,8 @@ Glob = Annotated[str, AfterValidator(glob)]
 Secret = Annotated[str, AfterValidator(secret_reference)]
 Url = Annotated[str, Field(pattern=r"^https?://\S+$")]
 LabelName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Brokers = Annotated[str, Field(pattern=r"^\s*[^\s,:/]+(:\d{1,5})?(\s*,\s*[^\s,:/]+(:\d{1,5})?)*\s*$")]
+TopicName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 
@@ -154,6 +156,30 @@ class LogSection(Section):
     format: Literal["text", "json"] = "text"
 
 
+class SaslSection(Section):
+    """`sasl`: how to sign in at Kafka."""
+
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    username: str
+    password: Secret = Field(description="`env:NAME` or `file:PATH`")
+
+
+class TlsSection(Section):
+    """`tls`: PEM files; an empty table trusts whom the system trusts."""
+
+    ca: Path | None = Field(None, description="who vouches for the brokers")
+    certificate: Path | None = Field(None, description="our own certificate, where the brokers ask for one")
+    key: Path | None = Field(None, description="its key")
+
+
+class KafkaSection(Section):
+    """What every table that names a Kafka cluster holds."""
+
+    brokers: Brokers = Field(description="`host:port`, or several with commas between")
+    sasl: SaslSection | None = Field(None, description="how to sign in; left out, nobody signs in")
+    tls: TlsSection | None = Field(None, description="how to encrypt; left out, nothing is encrypted")
+
+
 class FeedSource(Section):
     """A `[[source]]` of kind `feed`: RSS or Atom over HTTP."""
 
@@ -179,7 +205,22 @@ class ArchiveSource(Section):
     fields: dict[str, str] = Field({}, description="which column holds `title`, `text`, `url`, `published`, …")
 
 
-AnySource = Annotated[FeedSource | PushSource | ArchiveSource, Field(discriminator="kind")]
+class KafkaSource(KafkaSection):
+    """A `[[source]]` of kind `kafka`: a topic whose records are JSON objects."""
+
+    kind: Literal["kafka"]
+    id: Name
+    topic: TopicName
+    group: str = Field("newsquake", min_length=1, description="the consumer group that is told how far we are")
+    start: Literal["earliest", "latest"] = Field(
+        "earliest", description="whether what was there before the first look is read, as history, or skipped"
+    )
+    fields: dict[str, str] = Field(
+        {}, description="where a record holds `title`, `text`, `url`, `id`, `publisher`, `published`, `language`"
+    )
+
+
+AnySource = Annotated[FeedSource | PushSource | ArchiveSource | KafkaSource, Field(discriminator="kind")]
 
 
 class LogTarget(Section):
@@ -340,7 +381,8 @@ def nearest(name: str, known: object) -> str:
 
 
 def _problem(entry: Any) -> str:
-    location = [part for part in entry["loc"] if part not in _KINDS]
+    tagged = entry["loc"][:1] in (("source",), ("target",))  # then the third part tells the kind: it is no key
+    location = [part for place, part in enumerate(entry["loc"]) if not (tagged and place == 2)]
     key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
     match entry["type"]:
         case "extra_forbidden":
@@ -362,7 +404,7 @@ def _problem(entry: Any) -> str:
 
 
 SECRETS = ("secret", "bearer", "password")
-SECRETIVE = {*SECRETS, "url", "peers"}
+SECRETIVE = {*SECRETS, "url", "peers", "sasl"}
 
 
 def _shown(value: object) -> str:
@@ -370,24 +412,30 @@ def _shown(value: object) -> str:
     return "a table" if isinstance(value, dict) else "a list" if isinstance(value, (list, tuple)) else repr(value)
 
 
-_KINDS = {
-    get_args(each.model_fields["kind"].annotation)[0]: each
-    for each in (FeedSource, PushSource, ArchiveSource, LogTarget, WebhookTarget, AlertmanagerTarget)
+_KINDS: dict[tuple[str, str], type[Section]] = {
+    (table, get_args(section.model_fields["kind"].annotation)[0]): section
+    for table, sections in (("source", AnySource), ("target", AnyTarget))
+    for section in get_args(get_args(sections)[0])
 }
 
 
 def _fields_at(location: tuple[int | str, ...]) -> list[str]:
+    """Return the keys that may stand at a place of the file."""
     model: type[BaseModel] = Config
     for part in location:
-        if isinstance(part, int):
-            continue
-        if part in _KINDS:
-            model = _KINDS[str(part)]
+        if (location[0], part) in _KINDS:
+            model = _KINDS[str(location[0]), str(part)]
         elif part == "route":
             model = RouteSection
-        elif part in model.model_fields and isinstance(annotation := model.model_fields[part].annotation, type):
-            model = annotation if issubclass(annotation, BaseModel) else model
+        elif part in model.model_fields:
+            model = _section_of(model.model_fields[str(part)].annotation) or model
     return list(model.model_fields)
+
+
+def _section_of(annotation: object) -> type[BaseModel] | None:
+    """Return the section that a key holds, also where it may be left out; None where it holds something else."""
+    choices = get_args(annotation) or (annotation,)
+    return next((each for each in choices if isinstance(each, type) and issubclass(each, BaseModel)), None)
 
 
 def _from_folder(config: Config, folder: Path) -> Config:
@@ -395,10 +443,7 @@ def _from_folder(config: Config, folder: Path) -> Config:
     url = config.store.url
     if url.startswith("sqlite:///") and not url.startswith("sqlite:////"):
         url = f"sqlite:///{folder / url.removeprefix('sqlite:///')}"
-    sources = tuple(
-        source.model_copy(update={"path": folder / source.path}) if isinstance(source, ArchiveSource) else source
-        for source in config.source
-    )
+    sources = tuple(_source_from_folder(source, folder) for source in config.source)
     files = tuple(folder / file for file in config.watchlist.files)
     targets = tuple(target.model_copy(update=_placed_secrets(target, folder)) for target in config.target)
     return config.model_copy(
@@ -410,6 +455,26 @@ def _from_folder(config: Config, folder: Path) -> Config:
             "target": targets,
         }
     )
+
+
+def _source_from_folder(source: AnySource, folder: Path) -> AnySource:
+    match source:
+        case ArchiveSource():
+            return source.model_copy(update={"path": folder / source.path})
+        case KafkaSource():
+            return source.model_copy(update=_kafka_from_folder(source, folder))
+    return source
+
+
+def _kafka_from_folder(section: KafkaSection, folder: Path) -> dict[str, Section]:
+    update: dict[str, Section] = {}
+    if section.sasl is not None:
+        password = _placed(section.sasl.password, "file:", folder)
+        update["sasl"] = section.sasl.model_copy(update={"password": password})
+    if section.tls is not None:
+        files = {name: folder / file for name, file in section.tls if file is not None}
+        update["tls"] = section.tls.model_copy(update=files)
+    return update
 
 
 def _placed(reference: str, scheme: str, folder: Path) -> str:

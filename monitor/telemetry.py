@@ -62,6 +62,18 @@ class Telemetry:
             buckets=LONG_SECONDS,
             registry=registry,
         )
+        self.kafka_position = Gauge(
+            "newsquake_kafka_position",
+            "The offset after the last record of a partition that a commit settled.",
+            ("source", "partition"),
+            registry=registry,
+        )
+        self.kafka_lag = Gauge(
+            "newsquake_kafka_lag",
+            "Records of a partition that no commit has settled yet.",
+            ("source", "partition"),
+            registry=registry,
+        )
         self.queue_items = Gauge(
             "newsquake_queue_items", "Items waiting before a stage.", ("stage",), registry=registry
         )

@@ -12,20 +12,11 @@ from pathlib import Path
 from monitor.errors import ConfigurationError, SourceError
 from monitor.ports import Batch, Clock
 from monitor.sources.lines import ENDINGS, Line, read_lines
-from monitor.sources.records import FIELDS, Fields, Unreadable, read_record
+from monitor.sources.records import Unreadable, field_names, read_record
 from monitor.types import DeadLetter, Json, Position, RawItem, SourceId
 
 CHUNK = 200  # items in one batch
 HEAD = 1024  # bytes at a file's beginning that tell whether it is still the same file
-COMMON: Fields = {
-    "title": ("title", "headline", "text"),
-    "text": ("text", "body", "summary"),
-    "url": ("url", "link"),
-    "id": ("id", "guid"),
-    "publisher": ("publisher", "source"),
-    "published": ("published", "date", "timestamp"),
-    "language": ("language", "lang"),
-}
 
 
 def archive_files(path: Path) -> tuple[Path, ...]:
@@ -45,17 +36,6 @@ def archive_files(path: Path) -> tuple[Path, ...]:
             f"{path}: found no archive; expected a file, folder or pattern of {', '.join(ENDINGS)}"
         )
     return files
-
-
-def field_names(mapping: Mapping[str, str] | None = None) -> Fields:
-    """Return where an archive keeps what: the common names, but for the fields that `mapping` names a column for.
-
-    Raises ConfigurationError for a field that there is not.
-    """
-    unknown = sorted(set(mapping or ()) - set(FIELDS))
-    if unknown:
-        raise ConfigurationError(f"fields: found {', '.join(unknown)}; expected some of {', '.join(FIELDS)}")
-    return {**COMMON, **{field: (column,) for field, column in (mapping or {}).items()}}
 
 
 class ArchiveSource:

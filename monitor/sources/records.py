@@ -1,4 +1,4 @@
-"""One JSON object or one row of a table becomes an item: what the push door and the archives share."""
+"""One JSON object or one row of a table becomes an item: what push door, archives and topics share."""
 
 from __future__ import annotations
 
@@ -9,11 +9,20 @@ from datetime import datetime
 from typing import TypeAlias
 
 from monitor.core.moments import read_moment
-from monitor.errors import NewsquakeError
+from monitor.errors import ConfigurationError, NewsquakeError
 from monitor.types import Json, RawItem, SourceId
 
 FIELDS = ("title", "text", "url", "id", "publisher", "published", "language")
 Fields: TypeAlias = Mapping[str, Sequence[str]]  # for each of FIELDS, the names it may have, best first
+COMMON: Fields = {
+    "title": ("title", "headline", "text"),
+    "text": ("text", "body", "summary"),
+    "url": ("url", "link"),
+    "id": ("id", "guid"),
+    "publisher": ("publisher", "source"),
+    "published": ("published", "date", "timestamp"),
+    "language": ("language", "lang"),
+}
 KINDS = {bool: "a boolean", int: "a number", float: "a number", list: "a list", dict: "an object"}
 BROKEN = re.compile("[\x00\ud800-\udfff]")  # NUL and halves of a character: no database keeps them
 
@@ -50,6 +59,17 @@ class Record:
             language=self.language,
             history=history,
         )
+
+
+def field_names(mapping: Mapping[str, str] | None = None) -> Fields:
+    """Return where a record keeps what: the common names, but for the fields that `mapping` names a place for.
+
+    Raises ConfigurationError for a field that there is not.
+    """
+    unknown = sorted(set(mapping or ()) - set(FIELDS))
+    if unknown:
+        raise ConfigurationError(f"fields: found {', '.join(unknown)}; expected some of {', '.join(FIELDS)}")
+    return {**COMMON, **{field: (place,) for field, place in (mapping or {}).items()}}
 
 
 def whole(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,6 +50,16 @@ def postgresql() -> Iterator[Server]:
         lacking("PostgreSQL is not installed")
     with _server("postgresql") as server:
         asyncio.run(upgrade(server.address))
+        yield server
+
+
+@contextmanager
+def kafka() -> Iterator[Server]:
+    """Give a Kafka broker without topics; skip where its jars are not there."""
+    cache = os.environ.get("NEWSQUAKE_SERVERS", Path.home() / ".cache/newsquake/servers")
+    if not list(Path(cache).glob("kafka/kafka_*.jar")) or shutil.which("java") is None:
+        lacking("Kafka is not installed")
+    with _server("kafka") as server:
         yield server
 
 
