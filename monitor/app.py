@@ -17,7 +17,7 @@ from random import Random
 import structlog
 
 from monitor import config as sections
-from monitor.api.listen import address_of, listen
+from monitor.api.listen import address_of, listen, require_token
 from monitor.api.server import ApiServer, create_app
 from monitor.api.services import Submit
 from monitor.assembly import Workshop, desk_of, rules_of, sources_of, targets_of
@@ -41,6 +41,7 @@ from monitor.sources.push import PushSource
 from monitor.store.operations import prune, upgrade
 from monitor.store.queries import Queries
 from monitor.store.repository import SqlStore
+from monitor.store.tokens import TokenTable
 from monitor.telemetry import Telemetry, configure_log
 from monitor.types import BUCKET, TICK, SourceId, TargetId
 
@@ -215,6 +216,8 @@ class Daemon:
             await upgrade(config.store.url)
         self._store = await SqlStore.open(config.store.url, self._clock)
         self._supervisor.on_teardown("store", self._store.close)
+        tokens = TokenTable(self._store.reader, self._clock)
+        require_token(address, (await tokens.by_hash()).values(), self._clock.now())
         await self._store.own("all")
         self._worker = await open_worker(config.model.default, threads=config.model.threads or None, clock=self._clock)
         self._supervisor.on_teardown("model", self._worker.close)
@@ -249,8 +252,10 @@ class Daemon:
         self.telemetry.watch(self._panel.live)
         self.telemetry.model_info.labels(self._worker.model).set(1)
         self._reader = Queries(self._store.reader)
-        services = self._panel.services(self._store, self._reader, self._doors, self._supervisor.stopping)
-        app = create_app(services, hosts=config.api.hosts, max_body=config.api.max_body)
+        services = self._panel.services(self._store, self._reader, self._doors, tokens, self._supervisor.stopping)
+        app = create_app(
+            services, hosts=config.api.hosts, max_body=config.api.max_body, closed=not address.ip.is_loopback
+        )
         self._api = ApiServer(app, address)
         self._api.bind()
         for section, source in sources:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from monitor import config as sections
-from monitor.api.listen import address_of, listen
+from monitor.api.listen import address_of, listen, require_token
 from monitor.assembly import authorization_of, cluster_of, desk_of, sources_of, targets_of
 from monitor.clock import SystemClock
 from monitor.config import Config, load, reveal
@@ -21,6 +21,7 @@ from monitor.sources.fetch import Document, Fetcher, Validators
 from monitor.sources.parsers import ParserPool
 from monitor.sources.records import field_names
 from monitor.store.operations import Standing, schema_state
+from monitor.store.tokens import listed
 
 
 async def check(path: Path) -> int:
@@ -55,7 +56,7 @@ def _looks(config: Config, desk: Desk, client: HttpClient, parsers: ParserPool) 
         ("watchlist", partial(_watchlist, desk)),
         ("store", partial(_store, config.store.url)),
         ("model", partial(_model, config.model.default)),
-        ("api", partial(_api, config.api.bind)),
+        ("api", partial(_api, config.api.bind, config.store.url)),
     ]
     looks += [(f"source {each.id}", partial(_source, each, client, parsers)) for each in sources_of(config)]
     looks += [(f"target {each.id}", partial(_target, each, client)) for each in targets_of(config)]
@@ -83,10 +84,12 @@ async def _model(reference: str) -> str:
     return f"{reference}: {worker.model}, verified on its golden inputs"
 
 
-async def _api(bind: str) -> str:
+async def _api(bind: str, url: str) -> str:
     address = address_of(bind)
     listen(address).close()
-    return f"{address} is free"
+    made = await listed(url) if (await schema_state(url)).standing is Standing.CURRENT else []
+    require_token(address, made, SystemClock().now())
+    return f"{address} is free; {'a token is needed' if made else 'open to this machine: no token was made'}"
 
 
 async def _source(section: sections.AnySource, client: HttpClient, parsers: ParserPool) -> str:

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from monitor.errors import NewsquakeError
+from monitor.ports import Scope
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -28,6 +29,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.""",
 )
 db = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look after the database: upgrade, backup, restore.")
 app.add_typer(db, name="db")
+token = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Who may call the API: create, list, revoke.")
+app.add_typer(token, name="token")
 
 DEFAULT = Path("newsquake.toml")
 ConfigFile = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The configuration file.")]
@@ -198,6 +201,44 @@ def restore(
     from monitor.commands import restore_database
 
     asyncio.run(restore_database(config, source, force=force))
+
+
+@token.command()
+def create(
+    name: Annotated[str, typer.Option(help="Whose it is: a person, a desk, a program.")],
+    scope: Annotated[list[Scope], typer.Option(help="What it opens; may be repeated, for none includes another.")],
+    expires: Annotated[str | None, typer.Option(metavar="SPAN", help='How long it is good, such as "90 days".')] = None,
+    config: ConfigFile = DEFAULT,
+) -> None:
+    """Make a token for the API and print its secret, which is shown this once and stored nowhere.
+
+    read: all that is stored and shown, and /metrics. write: handing articles over, judging texts, acknowledging and
+    verdicts. admin: what changes how the daemon works. With the first token the API is open to nobody without one.
+
+        curl -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8080/api/v1/incidents
+    """
+    from monitor.commands import create_token
+
+    asyncio.run(create_token(config, name=name, scopes=scope, expires=expires))
+
+
+@token.command("list")
+def list_(config: ConfigFile = DEFAULT) -> None:
+    """Print every token that was made, with its scopes and whether it is still good; never its secret."""
+    from monitor.commands import list_tokens
+
+    asyncio.run(list_tokens(config))
+
+
+@token.command()
+def revoke(
+    id_: Annotated[str, typer.Argument(metavar="ID", help="As `newsquake token list` names it.")],
+    config: ConfigFile = DEFAULT,
+) -> None:
+    """Let a token open nothing any more. A running daemon takes note within seconds."""
+    from monitor.commands import revoke_token
+
+    asyncio.run(revoke_token(config, id_))
 
 
 def main() -> None:

@@ -1,13 +1,15 @@
-"""What the small commands do: score, detect, bench and the care of the database."""
+"""What the small commands do: score, detect, bench, the care of the database, and tokens."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
+import secrets
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from io import TextIOWrapper
 from pathlib import Path
 from threading import Semaphore, Thread
@@ -17,13 +19,15 @@ from pydantic import TypeAdapter, ValidationError
 
 from monitor.assembly import watchlist_of
 from monitor.clock import SystemClock
-from monitor.config import PerWeek, load
+from monitor.config import Duration, PerWeek, load
 from monitor.core.entities.tagger import Tagger
+from monitor.core.tokens import SECRET, hash_of, secret_of, standing
 from monitor.errors import ConfigurationError, NewsquakeError
 from monitor.judging import Answer, judge, read_line
+from monitor.ports import Scope, Token
 from monitor.scoring.reload import open_worker
 from monitor.series import detect_lines
-from monitor.store import operations
+from monitor.store import operations, tokens
 
 CHUNK = 512  # lines judged together, where that many wait
 AHEAD = 8 * CHUNK  # lines read before they are judged
@@ -131,3 +135,48 @@ async def restore_database(config: Path, source: Path, *, force: bool) -> None:
     url = load(config).store.url
     await operations.restore(source, url, force=force)
     print(f"restored from {source}")
+
+
+async def create_token(config: Path, *, name: str, scopes: Sequence[Scope], expires: str | None) -> None:
+    """Make a token, and print its secret, this once, as the only line of standard output."""
+    url, now = load(config).store.url, SystemClock().now()
+    label = " ".join(name.split())
+    if not 0 < len(label) <= 64 or not label.isprintable():
+        raise ConfigurationError(f"--name: found {name!r}; expected 1 to 64 characters that can be seen")
+    token = Token(
+        id=secrets.token_hex(4),
+        name=label,
+        scopes=frozenset(scopes),
+        created=now,
+        expires=None if expires is None else now + _span(expires),
+    )
+    secret = secret_of(secrets.token_bytes(SECRET))
+    await tokens.create(url, token, hash_of(secret))
+    until = f"until {token.expires:%Y-%m-%d %H:%M} UTC" if token.expires else "until it is revoked"
+    told = f"token {token.id} ({token.name}) opens {', '.join(sorted(token.scopes))} {until}; this is its only showing:"
+    print(told, file=sys.stderr)
+    print(secret)
+
+
+async def list_tokens(config: Path) -> None:
+    """Print a line for each token ever made."""
+    url, now = load(config).store.url, SystemClock().now()
+    print(f"{'id':8}  {'state':8}  {'scopes':16}  {'created':10}  {'expires':10}  name")
+    for each in await tokens.listed(url):
+        scopes, expires = ",".join(sorted(each.scopes)), f"{each.expires:%Y-%m-%d}" if each.expires else "-"
+        print(f"{each.id:8}  {standing(each, now):8}  {scopes:16}  {each.created:%Y-%m-%d}  {expires:10}  {each.name}")
+
+
+async def revoke_token(config: Path, id_: str) -> None:
+    """Let a token open nothing any more; a running daemon takes note within seconds."""
+    token = await tokens.revoke(load(config).store.url, id_, SystemClock().now())
+    print(f"token {token.id} ({token.name}) is revoked since {token.revoked:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def _span(text: str) -> timedelta:
+    try:
+        span: timedelta = TypeAdapter(Duration).validate_python(text)
+    except ValidationError as error:
+        expected = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ConfigurationError(f"--expires: found {text!r}; {expected}") from error
+    return span

@@ -34,6 +34,10 @@ class PromotionError(NewsquakeError):
     """A model cannot be promoted or rolled back as things stand."""
 
 
+class StoreAway(StoreError):
+    """The database cannot be reached or written at present; it may be back by itself."""
+
+
 class OwnershipLost(StoreError):
     """Another process owns this partition of the database: our epoch is stale and nothing more may be committed."""
 

@@ -14,7 +14,7 @@ from monitor.core.keys import group_of, name_of
 from monitor.handling import Handling
 from monitor.judging import Question, Unreadable, judge, probabilities
 from monitor.pipeline import Pipeline
-from monitor.ports import Clock, KeyLevel, Live, Reader, Scorer, Settled, SourceLevel, Store
+from monitor.ports import Clock, KeyLevel, Live, Reader, Scorer, Settled, SourceLevel, Store, Tokens
 from monitor.sources.push import PushSource, read_article
 from monitor.telemetry import Telemetry
 from monitor.types import EntityId, Incident, IncidentId, IncidentState, Json, Key, Language, SourceId
@@ -42,7 +42,7 @@ class Panel:
         self._seen: tuple[State, int, Sequence[KeyLevel]] | None = None
 
     def services(
-        self, store: Store, reader: Reader, doors: Mapping[SourceId, Submit], stopping: asyncio.Event
+        self, store: Store, reader: Reader, doors: Mapping[SourceId, Submit], tokens: Tokens, stopping: asyncio.Event
     ) -> Services:
         """Return what the API is given."""
         handling = Handling(store=store, reader=reader, took=self.took)
@@ -57,6 +57,7 @@ class Panel:
             names=self.names,
             alive=self.alive,
             ready=self.ready,
+            tokens=tokens,
             telemetry=self._telemetry,
             clock=self._clock,
             stopping=stopping,

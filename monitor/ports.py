@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Map
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from monitor.types import (
@@ -665,4 +666,38 @@ class Reader(Protocol):
 
     async def events(self, *, after: int, limit: int) -> Sequence[Event]:
         """Return the events with an id above `after`, in the order of their commits."""
+        ...
+
+
+# --- who may call the API ---
+
+
+class Scope(StrEnum):
+    """What a token opens. None includes another."""
+
+    READ = "read"  # what is stored and shown, and the metrics
+    WRITE = "write"  # handing articles over, judging texts, acknowledging, verdicts
+    ADMIN = "admin"  # what changes how the daemon works
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """A token of the HTTP interface, without its secret, which nobody keeps."""
+
+    id: str
+    name: str
+    scopes: frozenset[Scope]
+    created: datetime
+    expires: datetime | None = None
+    revoked: datetime | None = None
+
+    def __post_init__(self) -> None:
+        require_utc(self, "created", "expires", "revoked")
+
+
+class Tokens(Protocol):
+    """The tokens that were made, as the API looks them up."""
+
+    async def by_hash(self) -> Mapping[bytes, Token]:
+        """Return every token ever made, revoked and expired ones too, by the sha256 of its secret."""
         ...

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
+from monitor.core.tokens import Standing, standing
 from monitor.errors import ConfigurationError, NewsquakeError
+from monitor.ports import Token
 
 LISTENING = "0A"  # the state's number in /proc/net/tcp
 
@@ -28,8 +31,7 @@ class Address:
 def address_of(bind: str) -> Address:
     """Read `127.0.0.1:8080`, `[::1]:8080` or `localhost:8080`.
 
-    Raises ConfigurationError for anything else, and for an address that other machines could reach: the API asks
-    nobody who he is, so only this machine may call it.
+    Raises ConfigurationError for anything else.
     """
     expected = "expected an address and a port, such as 127.0.0.1:8080 or [::1]:8080"
     host, separator, port = bind.strip().rpartition(":")
@@ -39,12 +41,17 @@ def address_of(bind: str) -> Address:
         ip = ip_address("127.0.0.1" if host.lower() == "localhost" else host.removeprefix("[").removesuffix("]"))
     except ValueError as error:
         raise ConfigurationError(f"api.bind: found {bind!r}; {expected}") from error
-    if not ip.is_loopback:
-        raise ConfigurationError(
-            f"api.bind: found {bind!r}, which other machines can reach; expected a loopback address (127.0.0.1, [::1] "
-            "or localhost), with a proxy of your own in front where others are to reach it"
-        )
     return Address(ip, int(port))
+
+
+def require_token(address: Address, tokens: Iterable[Token], now: datetime) -> None:
+    """Raise ConfigurationError where other machines can reach the address, and no token is good that they could use."""
+    if address.ip.is_loopback or any(standing(token, now) is Standing.LIVE for token in tokens):
+        return
+    raise ConfigurationError(
+        f"api.bind: found {str(address)!r}, which other machines can reach, and there is no token that is good; make "
+        "one first (`newsquake token create --name NAME --scope read -c FILE`), or bind to 127.0.0.1"
+    )
 
 
 def listen(address: Address) -> socket.socket:

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from prometheus_client.exposition import choose_encoder
 
 from monitor.api import models, views
+from monitor.api.auth import needs
 from monitor.api.paging import (
     EPOCH,
     LARGEST_PAGE,
@@ -24,7 +25,7 @@ from monitor.api.paging import (
 from monitor.api.problems import Problem
 from monitor.api.services import Check, Services
 from monitor.core.keys import group_of
-from monitor.ports import ArticleFilter, IncidentFilter
+from monitor.ports import ArticleFilter, IncidentFilter, Scope
 from monitor.types import (
     BUCKET,
     ArticleId,
@@ -43,6 +44,14 @@ MAX_POINTS = 3000
 
 Told = dict[int | str, dict[str, Any]]
 PROBLEM: Told = {"default": {"model": models.ErrorAnswer, "description": "An error, in the one shape all errors have."}}
+CLOSED: Told = {
+    401: {
+        "model": models.ErrorAnswer,
+        "description": "No good token.",
+        "headers": {"WWW-Authenticate": {"description": "`Bearer`.", "schema": {"type": "string"}}},
+    },
+    403: {"model": models.ErrorAnswer, "description": "The token lacks the scope, or another site is calling."},
+}
 
 
 def services_of(request: Request) -> Services:
@@ -64,7 +73,7 @@ IncidentPath = Annotated[str, Path(pattern=SOME, max_length=64, description="The
 KeyPath = Annotated[str, Path(description="The key, such as `entity:acme`; it may hold slashes.", pattern=SOME)]
 
 health = APIRouter(tags=["health"])
-reading = APIRouter(prefix="/api/v1", responses=PROBLEM)
+reading = APIRouter(prefix="/api/v1", responses={**PROBLEM, **CLOSED}, dependencies=[needs(Scope.READ)])
 
 
 @health.head("/healthz", include_in_schema=False)
@@ -93,7 +102,8 @@ def _health(checks: Sequence[Check], response: Response) -> models.Health:
 @health.get(
     "/metrics",
     response_class=Response,
-    responses={200: {"description": "Prometheus or OpenMetrics text.", "content": {"text/plain": {}}}},
+    dependencies=[needs(Scope.READ)],
+    responses={**CLOSED, 200: {"description": "Prometheus or OpenMetrics text.", "content": {"text/plain": {}}}},
 )
 async def metrics(request: Request, services: Given) -> Response:
     """Return the metrics, as docs/metrics.md lists them."""

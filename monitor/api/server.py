@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from monitor.api import problems, routes, stream, writing
+from monitor.api.auth import Authority
 from monitor.api.guard import Guard
 from monitor.api.listen import Address, listen
 from monitor.api.services import Services
@@ -41,11 +42,14 @@ class Api(FastAPI):
         return super().openapi()
 
 
-def create_app(services: Services, *, hosts: Collection[str], max_body: int, pace: Pace | None = None) -> FastAPI:
+def create_app(
+    services: Services, *, hosts: Collection[str], max_body: int, closed: bool = False, pace: Pace | None = None
+) -> FastAPI:
     """Return the API.
 
     hosts     names beside those of this machine under which it may be called
     max_body  bytes of a request's body
+    closed    whether tokens are needed also where none was ever made: other machines can reach it
     pace      how its streams are timed
     """
     app = Api(
@@ -59,6 +63,7 @@ def create_app(services: Services, *, hosts: Collection[str], max_body: int, pac
     app.state.services = services
     app.state.max_body = max_body
     app.state.streams = Streams(services, pace or Pace())
+    app.state.authority = Authority(services.tokens, services.clock, closed=closed)
     problems.install(app)
     for router in (routes.health, routes.reading, writing.writing, stream.streaming):
         app.include_router(router)

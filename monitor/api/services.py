@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from monitor.errors import NewsquakeError
-from monitor.ports import Clock, Live, Normal, Reader, Settled
+from monitor.ports import Clock, Live, Normal, Reader, Settled, Tokens
 from monitor.telemetry import Telemetry
 from monitor.types import (
     Acknowledgement,
@@ -101,6 +101,7 @@ class Services:
     names: NamesOf
     alive: Callable[[], Sequence[Check]]
     ready: Callable[[], Sequence[Check]]
+    tokens: Tokens
     telemetry: Telemetry
     clock: Clock
     stopping: asyncio.Event  # set once the daemon begins to stop: streams end then

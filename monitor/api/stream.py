@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 import structlog
@@ -19,17 +20,19 @@ from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from monitor.api import models, views
-from monitor.api.routes import PROBLEM
+from monitor.api.auth import needs, still_good
+from monitor.api.routes import CLOSED, PROBLEM
 from monitor.api.services import Services
 from monitor.errors import Busy, StoreError
 from monitor.ports import Event
+from monitor.ports import Scope as Opens
 from monitor.telemetry import installed_version, state_of
 from monitor.types import IncidentId
 
 BATCH = 200  # events read at once
 
 log = structlog.get_logger()
-streaming = APIRouter(prefix="/api/v1", responses=PROBLEM)
+streaming = APIRouter(prefix="/api/v1", responses={**PROBLEM, **CLOSED}, dependencies=[needs(Opens.READ)])
 
 SHAPES = (models.Pulse, models.Event)  # what the events hold; with the bodies, they are in the OpenAPI document
 
@@ -64,8 +67,10 @@ class Streams:
                 self._looked = now
             return self._newest
 
-    async def follow(self, position: int) -> AsyncGenerator[bytes, None]:
+    async def follow(self, position: int, allowed: Callable[[], Awaitable[bool]]) -> AsyncGenerator[bytes, None]:
         """Yield a pulse, every event after `position`, and a pulse now and then, until the daemon stops.
+
+        Before each pulse `allowed` is asked, so that a token that is revoked ends the streams it opened.
 
         A database that cannot be read ends the stream too: who resumes it, once it can be read again, misses nothing.
         """
@@ -74,6 +79,8 @@ class Streams:
         try:
             while not self._services.stopping.is_set():
                 if clock() >= due:
+                    if not await allowed():
+                        break
                     yield frame("pulse", pulse(self._services), position)
                     due = clock() + self.pace.pulse
                 if await self.newest() > position:
@@ -126,8 +133,16 @@ class EventStream(StreamingResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, streams: Streams, position: int, *, abort: Callable[[], None]) -> None:
-        super().__init__(streams.follow(position), headers={"x-accel-buffering": "no"})  # a proxy must not hold it back
+    def __init__(
+        self,
+        streams: Streams,
+        position: int,
+        *,
+        allowed: Callable[[], Awaitable[bool]],
+        abort: Callable[[], None],
+    ) -> None:
+        events = streams.follow(position, allowed)
+        super().__init__(events, headers={"x-accel-buffering": "no"})  # a proxy must not hold it back
         self._streams = streams
         self._abort = abort
 
@@ -176,13 +191,13 @@ async def stream(
     """Tell what changes, as it is committed.
 
     `event: pulse` comes first and every ten seconds and says how the daemon is; `event: incident` whenever an incident
-    was opened or changed, with the incident as it is now; `event: end` where the daemon stops. Each bears an `id`:
-    asked again with it as `Last-Event-ID`, the stream goes on after it and leaves nothing out. Without it, the stream
-    begins with what comes.
+    was opened or changed, with the incident as it is now; `event: end` where the daemon stops, or the token is good no
+    more. Each bears an `id`: asked again with it as `Last-Event-ID`, the stream goes on after it and leaves nothing
+    out. Without it, the stream begins with what comes.
     """
     streams: Streams = request.app.state.streams
     if streams.open >= streams.pace.streams:
         raise Busy(streams.pace.pulse, f"{streams.open} streams are open, which is the limit")
     newest = await streams.newest()
     position = newest if last_event_id is None else min(last_event_id, newest)  # an id to come is another database's
-    return EventStream(streams, position, abort=request.state.abort)
+    return EventStream(streams, position, allowed=partial(still_good, request), abort=request.state.abort)

@@ -7,12 +7,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 
 from monitor.api import bodies, models, views
+from monitor.api.auth import caller, needs
 from monitor.api.problems import Problem
-from monitor.api.routes import PROBLEM, Given, IncidentPath, Told, Word
+from monitor.api.routes import CLOSED, PROBLEM, Given, IncidentPath, Told, Word
 from monitor.api.services import Services, Submit
+from monitor.ports import Scope
 from monitor.types import Acknowledgement, ArticleId, EntityId, IncidentId, SourceId, Verdict
 
-writing = APIRouter(prefix="/api/v1", responses=PROBLEM)
+writing = APIRouter(prefix="/api/v1", responses={**PROBLEM, **CLOSED}, dependencies=[needs(Scope.WRITE)])
 
 # The bodies are read by hand, with limits; what they look like is told here.
 BODIES = (models.Push, models.ScoreRequest, models.AckRequest, models.VerdictRequest)
@@ -106,7 +108,7 @@ async def acknowledge(request: Request, services: Given, incident_id: IncidentPa
     The incident stays open, is told again only if its severity rises, and is resolved as any other.
     """
     body = await bodies.read(request, models.AckRequest, limit=request.app.state.max_body)
-    note = Acknowledgement(at=services.clock.now(), by=body.by or LOCAL, note=body.note)
+    note = Acknowledgement(at=services.clock.now(), by=body.by or caller(request) or LOCAL, note=body.note)
     return views.incident(await services.acknowledge(IncidentId(incident_id), note))
 
 
@@ -129,7 +131,7 @@ async def judge(request: Request, services: Given, incident_id: IncidentPath) ->
         entity=None if body.entity is None else EntityId(body.entity),
         sentiment=body.sentiment,
         note=body.note,
-        by=body.by or LOCAL,
+        by=body.by or caller(request) or LOCAL,
         at=services.clock.now(),
     )
     await services.judge(verdict)

@@ -1,27 +1,27 @@
 """Connections to the database, set up for one writer and many readers, and what it says when it fails, in plain words.
 
-SQLite runs in WAL mode: the writer has a connection of its own and begins with BEGIN IMMEDIATE; readers have theirs,
-see the last commit and never wait for it. `synchronous=FULL` syncs each commit to the disk, so that what a push was
-answered for outlives a power cut too; one commit holds a whole batch, so that this costs little.
+PostgreSQL's own part is in `store.server`. SQLite runs in WAL mode: the writer has a connection of its own and begins
+with BEGIN IMMEDIATE; readers have theirs, see the last commit and never wait for it. `synchronous=FULL` syncs each
+commit to the disk, so that what a push was answered for outlives a power cut too; one commit holds a whole batch, so
+that this costs little.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from monitor.errors import ConfigurationError, StoreError
+from monitor.errors import ConfigurationError, StoreAway, StoreError
+from monitor.store import server
 
 DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -38,9 +38,6 @@ PRAGMAS = (
     "PRAGMA wal_autocheckpoint=8000",  # pages: copy signatures touch the same ones again and again
 )
 READERS = 4
-APPLICATION = "newsquake"  # as PostgreSQL's list of sessions shows us
-
-dumps = partial(json.dumps, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def locate(url: str) -> URL:
@@ -81,18 +78,34 @@ def check_folder(file: Path) -> None:
 
 
 def writing(url: URL) -> AsyncEngine:
-    """Return the engine of the writer: on SQLite one connection, whose transactions take the write lock at once."""
+    """Return the engine of the writer: one connection, whose transactions on SQLite take the write lock at once.
+
+    On PostgreSQL that one session also holds the lock that says who owns the database: what cannot commit any more
+    owns nothing, and what does not own it cannot commit.
+    """
     if url.get_backend_name() != "sqlite":
-        return _server(url)
-    engine = _sqlite(url, PRAGMAS, pool_size=1, max_overflow=0)
-    event.listen(engine.sync_engine, "begin", _begin_immediate)
-    return engine
+        return server.connect(url, name_of(url), pool_size=1, max_overflow=0)
+    return _sqlite_writer(url)
+
+
+def mending(url: URL) -> AsyncEngine:
+    """Return an engine for work on the database as a whole, which may take hours; else as `writing`."""
+    if url.get_backend_name() != "sqlite":
+        return server.connect(url, name_of(url), answer=None, pool_size=1, max_overflow=0)
+    return _sqlite_writer(url)
 
 
 def reading(url: URL) -> AsyncEngine:
     """Return the engine of the readers: each transaction sees one moment, and cannot write."""
     if url.get_backend_name() != "sqlite":
-        return _server(url, execution_options={"postgresql_readonly": True, "isolation_level": "REPEATABLE READ"})
+        return server.connect(
+            url,
+            name_of(url),
+            settings={"statement_timeout": f"{server.READING_SECONDS}s"},
+            execution_options={"postgresql_readonly": True, "isolation_level": "REPEATABLE READ"},
+            pool_size=server.READERS,
+            max_overflow=server.MORE_READERS,
+        )
     engine = _sqlite(url, (*PRAGMAS, "PRAGMA query_only=ON"), pool_size=READERS, max_overflow=READERS)
     event.listen(engine.sync_engine, "begin", _begin)
     return engine
@@ -100,11 +113,18 @@ def reading(url: URL) -> AsyncEngine:
 
 @contextmanager
 def plainly(name: str) -> Iterator[None]:
-    """Raise StoreError, naming the database, for whatever goes wrong in opening it or working on it as a whole."""
+    """Raise StoreError, naming the database, for whatever goes wrong in opening it or working on it as a whole.
+
+    It is a StoreAway where the database may be back by itself.
+    """
     try:
         yield
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:
-        raise StoreError(f"{name}: {reason(error)}") from error
+        raise _told(name, error) from error
+    except Exception as error:
+        if server.meaning(error) is None:  # the driver's own exceptions, where SQLAlchemy is not in between
+            raise
+        raise _told(name, error) from error
 
 
 @contextmanager
@@ -115,17 +135,28 @@ def failing_plainly(name: str) -> Iterator[None]:
     """
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
-        raise StoreError(f"{name}: {reason(error)}") from error
-    except DatabaseError as error:
-        if type(error) is not DatabaseError:
+    except (OperationalError, InterfaceError, OSError) as error:
+        raise _told(name, error) from error
+    except DBAPIError as error:
+        if server.meaning(error) is None and not (server.is_away(error) or type(error) is DatabaseError):
             raise
-        raise StoreError(f"{name}: {reason(error)}") from error
+        raise _told(name, error) from error
+
+
+def _told(name: str, error: BaseException) -> StoreError:
+    if not name.startswith("postgresql") or not server.is_away(error):
+        return StoreError(f"{name}: {reason(error)}")
+    unreached = "cannot be reached: " if isinstance(error, OSError) else ""
+    return StoreAway(f"{name}: {unreached}{reason(error)}")
 
 
 def reason(error: BaseException) -> str:
     """Return what a database error means, in one line."""
     cause = getattr(error, "orig", None) or error
+    if (understood := server.meaning(error)) is not None:
+        return understood
+    if isinstance(cause, OSError):
+        return str(cause.strerror or cause) or "no answer in time"
     code = getattr(cause, "sqlite_errorcode", None)
     known = {
         sqlite3.SQLITE_NOTADB: "the file is not a SQLite database",
@@ -139,10 +170,16 @@ def reason(error: BaseException) -> str:
     return meaning or " ".join(str(cause).split()) or type(cause).__name__
 
 
+def _sqlite_writer(url: URL) -> AsyncEngine:
+    engine = _sqlite(url, PRAGMAS, pool_size=1, max_overflow=0)
+    event.listen(engine.sync_engine, "begin", _begin_immediate)
+    return engine
+
+
 def _sqlite(url: URL, pragmas: tuple[str, ...], **pool: Any) -> AsyncEngine:
     engine = create_async_engine(
         url,
-        json_serializer=dumps,
+        json_serializer=server.dumps,
         # The driver begins nothing by itself; every transaction is ended by us, so that nothing is left to reset.
         connect_args={"isolation_level": None, "timeout": BUSY_SECONDS, "cached_statements": 256},
         pool_reset_on_return=None,
@@ -157,18 +194,6 @@ def _sqlite(url: URL, pragmas: tuple[str, ...], **pool: Any) -> AsyncEngine:
 
     event.listen(engine.sync_engine, "connect", prepare)
     return engine
-
-
-def _server(url: URL, **options: Any) -> AsyncEngine:
-    try:
-        settings = {"application_name": APPLICATION}
-        return create_async_engine(
-            url, json_serializer=dumps, pool_pre_ping=True, connect_args={"server_settings": settings}, **options
-        )
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"{name_of(url)}: PostgreSQL needs the package {error.name}: pip install 'newsquake[postgresql]'"
-        ) from error
 
 
 def _begin_immediate(connection: Connection) -> None:

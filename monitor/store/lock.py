@@ -9,7 +9,6 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import socket
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +18,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from monitor.errors import StoreError
 from monitor.store.engine import name_of
+from monitor.store.server import APPLICATION, sqlstate, whoami
+
+TAKEN = "55P03"  # the SQLSTATE of a lock that was not to be had in time
+DYING = 3  # seconds that a server may need to notice that a session has died
+HOLDER = text(
+    "SELECT application_name FROM pg_locks JOIN pg_stat_activity USING (pid) "
+    "WHERE locktype = 'advisory' AND granted AND pid <> pg_backend_pid() "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+    "AND classid = CAST(CAST(:high AS bigint) AS oid) AND objid = CAST(CAST(:low AS bigint) AS oid)"
+)
 
 _descriptors: set[int] = set()  # of the locks this process holds
 
@@ -33,16 +42,15 @@ def _let_go_in_child() -> None:
 os.register_at_fork(after_in_child=_let_go_in_child)
 
 
-def whoami() -> str:
-    """Return this process, as another one will name it: `process 4711 on desk-1`."""
-    return f"process {os.getpid()} on {socket.gethostname()}"
-
-
 class Lock(Protocol):
     """A lock on a database, or on a partition of it."""
 
     async def take(self, partition: str) -> None:
         """Take it, at once. Raise StoreError, naming the holder, where another process has it."""
+        ...
+
+    async def hold(self, connection: AsyncConnection) -> None:
+        """Make sure, inside a transaction, that what was taken is held still. Raise StoreError where it is not."""
         ...
 
     async def release(self) -> None:
@@ -81,6 +89,9 @@ class FileLock:
         self._descriptor = descriptor
         _descriptors.add(descriptor)
 
+    async def hold(self, connection: AsyncConnection) -> None:
+        """Nothing takes a file lock from a process that lives."""
+
     async def release(self) -> None:
         if self._descriptor is not None:
             _descriptors.discard(self._descriptor)
@@ -89,30 +100,58 @@ class FileLock:
 
 
 class ServerLock:
-    """A session's advisory lock in PostgreSQL for each partition, on a connection that is kept for it."""
+    """Advisory locks of PostgreSQL: one for each partition, and a shared one that keeps others from the whole.
+
+    The session that commits holds them, so none is lost without its transactions being lost too. A new session, after
+    a cut connection or a restart of the server, takes them again before it commits anything; whether somebody else
+    was the owner in between is told by the epoch.
+    """
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._connection: AsyncConnection | None = None
+        self._partitions: set[str] = set()
 
     async def take(self, partition: str = "") -> None:
-        if self._connection is None:
-            connection = await self._engine.connect()
-            self._connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
-        number = int.from_bytes(hashlib.sha256(f"newsquake:{partition}".encode()).digest()[:8], signed=True)
-        taken = await self._connection.scalar(text("SELECT pg_try_advisory_lock(:number)"), {"number": number})
-        if not taken:
-            holder = await self._connection.scalar(
-                text("SELECT holder FROM owners WHERE partition = :partition"), {"partition": partition}
-            )
-            raise StoreError(
-                f"{name_of(self._engine.url)}: {holder or 'another process'} owns partition {partition!r} of this "
-                "database; stop it first, or give this one another store.url"
-            )
+        async with self._engine.begin() as connection:
+            await self._lock(connection, {*self._partitions, partition})
+        self._partitions.add(partition)
+
+    async def hold(self, connection: AsyncConnection) -> None:
+        if connection.info.get("partitions") != self._partitions:
+            await self._lock(connection, self._partitions)
 
     async def release(self) -> None:
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
-            with contextlib.suppress(DBAPIError):  # the session may be gone already, and its locks with it
+        self._partitions = set()
+        with contextlib.suppress(DBAPIError, OSError):  # the session may be gone already, and its locks with it
+            async with self._engine.begin() as connection:
+                connection.info.pop("partitions", None)
                 await connection.execute(text("SELECT pg_advisory_unlock_all()"))
-            await connection.close()
+
+    async def _lock(self, connection: AsyncConnection, partitions: set[str]) -> None:
+        await claim(connection, "", shared=True)
+        held: set[str] = connection.info.setdefault("partitions", set())
+        for partition in sorted(partitions - held):
+            await claim(connection, partition)
+            held.add(partition)
+
+
+async def claim(connection: AsyncConnection, partition: str, *, shared: bool = False) -> None:
+    """Take the lock of a partition, or of the database as a whole (""), for as long as the session lives.
+
+    One that somebody holds is waited for as long as the server may need to notice that a session has died. Raise
+    StoreError, naming the holder, where it lives. The transaction is of no more use then.
+    """
+    number = int.from_bytes(hashlib.sha256(f"newsquake:{partition}".encode()).digest()[:8], signed=True)
+    halves = {"high": number >> 32 & 0xFFFFFFFF, "low": number & 0xFFFFFFFF}
+    holder = (await connection.scalar(HOLDER, halves) or "another process").removeprefix(f"{APPLICATION}: ")
+    await connection.execute(text(f"SET LOCAL lock_timeout = '{DYING}s'"))
+    function = "pg_advisory_lock_shared" if shared else "pg_advisory_lock"
+    try:
+        await connection.execute(text(f"SELECT {function}(:number)"), {"number": number})
+    except DBAPIError as error:
+        if sqlstate(error) != TAKEN:
+            raise
+        raise StoreError(
+            f"{name_of(connection.engine.url)}: {holder} is using this database; stop it first, or give this one "
+            "another store.url"
+        ) from error

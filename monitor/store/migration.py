@@ -14,13 +14,13 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.engine import URL
 
 from monitor.errors import StoreError
 from monitor.store.copies import copy_file
-from monitor.store.engine import check_folder, file_of, locate, name_of, plainly, reading, writing
-from monitor.store.lock import FileLock
+from monitor.store.engine import check_folder, file_of, locate, mending, name_of, plainly, reading
+from monitor.store.lock import FileLock, claim
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -48,7 +48,7 @@ class SchemaState:
 async def schema_state(url: str) -> SchemaState:
     """Look at a database without changing it. Raise StoreError where it cannot be read."""
     place = locate(url)
-    expected = _scripts().get_current_head() or ""
+    expected = newest_revision()
     file = file_of(place)
     if file is not None:
         check_folder(file)
@@ -89,28 +89,34 @@ async def upgrade(url: str) -> SchemaState:
     place = locate(url)
     file = file_of(place)
     if file is None:
-        await _migrate(place)
+        await migrate(place)
         return state
     lock = FileLock(file)
     await lock.take()
     try:
         if state.standing is Standing.OLD:
             await asyncio.to_thread(copy_file, file, file.with_name(f"{file.name}.{state.found}.backup"))
-        await _migrate(place)
+        await migrate(place)
     finally:
         await lock.release()
     return state
 
 
-async def check_ours(url: str) -> None:
-    """Raise StoreError unless the database holds newsquake's tables, in this version or an older one."""
+async def check_ours(url: str) -> SchemaState:
+    """Raise StoreError where the database holds what is not newsquake's, or a newer newsquake's."""
     state = await schema_state(url)
     _refuse_strange(state)
-    if state.standing is Standing.EMPTY:
-        raise StoreError(f"{state.name}: there is nothing in this database")
+    return state
 
 
 def _look(connection: Connection) -> tuple[str | None, list[str]]:
+    if connection.dialect.name == "postgresql":
+        encoding = connection.scalar(text("SHOW server_encoding"))
+        if encoding != "UTF8":
+            raise StoreError(
+                f"{name_of(connection.engine.url)}: the database keeps texts as {encoding}, which cannot hold every "
+                "language; make one with ENCODING 'UTF8' TEMPLATE template0"
+            )
     tables = set(inspect(connection).get_table_names()) - {"alembic_version"}
     return MigrationContext.configure(connection).get_current_revision(), sorted(tables)
 
@@ -121,6 +127,11 @@ def _standing(found: str | None, tables: list[str], expected: str) -> Standing:
     if found == expected:
         return Standing.CURRENT
     return Standing.OLD if found in known_revisions() else Standing.NEWER
+
+
+def newest_revision() -> str:
+    """Return the schema revision that this version of newsquake works with."""
+    return _scripts().get_current_head() or ""
 
 
 def known_revisions() -> frozenset[str]:
@@ -150,11 +161,19 @@ def alembic_config(connection: Connection | None = None) -> Config:
     return config
 
 
-async def _migrate(place: URL) -> None:
-    engine = writing(place)
+def bring_to(connection: Connection, revision: str = "head") -> None:
+    """Run the migrations up to a revision, inside the transaction that is open."""
+    command.upgrade(alembic_config(connection), revision)
+
+
+async def migrate(place: URL, revision: str = "head") -> None:
+    """Bring a database to a revision: all the way, or not at all. Raise StoreError where a newsquake runs on it."""
+    engine = mending(place)
     try:
         with plainly(name_of(place)):
             async with engine.begin() as connection:
-                await connection.run_sync(lambda plain: command.upgrade(alembic_config(plain), "head"))
+                if file_of(place) is None:
+                    await claim(connection, "")
+                await connection.run_sync(bring_to, revision)
     finally:
         await engine.dispose()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import CompoundSelect, exists, func, literal, select, tuple_, union
@@ -14,11 +15,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from monitor.errors import OwnershipLost
 from monitor.ports import Case, Clock, Ledger, Mark, Owner, Pending
 from monitor.store import schema
+from monitor.store.doubt import committed
 from monitor.store.engine import failing_plainly, file_of, locate, name_of, plainly, reading, writing
-from monitor.store.lock import FileLock, Lock, ServerLock, whoami
+from monitor.store.lock import FileLock, Lock, ServerLock
 from monitor.store.migration import check_schema
 from monitor.store.rows import cases_of, ledger_of, pending_of, rollups_of
 from monitor.store.schema import HexId, Moment
+from monitor.store.server import is_away, whoami
 from monitor.store.statements import Statements
 from monitor.store.transaction import SqlTransaction, known
 from monitor.types import ArticleId, IncidentId, IncidentState, Json, Position, Rollup, SourceId, TargetId
@@ -56,17 +59,21 @@ class SqlStore:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqlTransaction]:
-        async with self._begun() as connection:
+        async with self._begun() as begun:
             if self._owned:
-                self._check({row.partition: row.epoch for row in await connection.execute(self._sql.epochs)})
-            yield SqlTransaction(connection, self._sql, self._next_stamp())
+                rows = (await begun.connection.execute(self._sql.epochs)).all()
+                self._check({row.partition: row.epoch for row in rows})
+                await self._lock.hold(begun.connection)
+                begun.ticket = rows[0].ticket
+            yield SqlTransaction(begun.connection, self._sql, self._next_stamp())
 
     async def own(self, partition: str) -> Owner:
-        with plainly(self.name):
-            await self._lock.take(partition)
+        async with self._writing:
+            with plainly(self.name):
+                await self._lock.take(partition)
         row = {"partition": partition, "holder": whoami(), "taken": self._clock.now()}
-        async with self._begun() as connection:
-            epoch = (await connection.execute(self._sql.own, row)).scalar_one()
+        async with self._begun() as begun:
+            epoch = (await begun.connection.execute(self._sql.own, row)).scalar_one()
         self._owned[partition] = epoch
         return Owner(partition=partition, epoch=epoch)
 
@@ -186,9 +193,27 @@ class SqlStore:
             await connection.close()
 
     @asynccontextmanager
-    async def _begun(self) -> AsyncIterator[AsyncConnection]:
-        async with self._writing, self._connected(self._writer) as connection, connection.begin():
-            yield connection
+    async def _begun(self) -> AsyncIterator[_Begun]:
+        """Begin, and commit at the end. Where the answer to COMMIT is lost, end only when it is known what became."""
+        async with self._writing:
+            async with self._connected(self._writer) as connection:
+                transaction = await connection.begin()
+                begun = _Begun(connection)
+                try:
+                    yield begun
+                    begun.ending = True
+                    await transaction.commit()
+                except BaseException as error:
+                    if not is_away(error):
+                        await transaction.rollback()
+                        raise
+                    await connection.invalidate()  # nothing more is said to a server that does not answer
+                    if not begun.ending or begun.ticket is None:
+                        raise
+                    begun.lost = error
+            if begun.lost is not None and not await committed(self._writer, str(begun.ticket), self._clock):
+                with failing_plainly(self.name):
+                    raise begun.lost
 
     def _next_stamp(self) -> datetime:
         """Return the present, or a moment after the last one where the clock stood still: no two are the same."""
@@ -203,6 +228,16 @@ class SqlStore:
                     f"{self.name}: partition {partition!r} was taken over by another process (epoch {theirs}, ours was "
                     f"{ours}); nothing of this transaction was stored"
                 )
+
+
+@dataclass(slots=True)
+class _Begun:
+    """A transaction under way."""
+
+    connection: AsyncConnection
+    ticket: str | None = None  # the server's number for it, where it has one
+    ending: bool = False  # COMMIT has been sent
+    lost: BaseException | None = None  # what kept the answer to it from us
 
 
 def _lock(place: URL, writer: AsyncEngine) -> Lock:

@@ -29,11 +29,13 @@ from sqlalchemy import (
     TextClause,
     Update,
     bindparam,
+    cast,
     delete,
     distinct,
     func,
     insert,
     literal,
+    null,
     select,
     text,
     update,
@@ -82,9 +84,12 @@ class Statements:
         return json.dumps(list(values)) if self._sqlite else list(values)
 
     @cached_property
-    def epochs(self) -> Select[str, int]:
-        # On PostgreSQL the rows stay locked until our commit: nobody takes the partition over in between.
-        return select(schema.owners.c.partition, schema.owners.c.epoch).with_for_update(read=True)
+    def epochs(self) -> Select[str, int, str | None]:
+        # On PostgreSQL the rows stay locked until our commit: nobody takes the partition over in between. The ticket
+        # is the transaction's number there; SQLite needs none, because its commits never go unanswered.
+        ticket = null() if self._sqlite else cast(func.pg_current_xact_id(), String)
+        owners = schema.owners
+        return select(owners.c.partition, owners.c.epoch, ticket.label("ticket")).with_for_update(read=True)
 
     @cached_property
     def own(self) -> Any:

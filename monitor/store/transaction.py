@@ -14,9 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from monitor.core.codec import from_json, to_json
 from monitor.ports import Judgement, Ledger, Told
 from monitor.store import schema
-from monitor.store.engine import dumps
 from monitor.store.rows import evidence_of, told_of
 from monitor.store.schema import stored_moment
+from monitor.store.server import dumps
 from monitor.store.statements import Bulk, Statements
 from monitor.types import (
     Article,

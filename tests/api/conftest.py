@@ -19,7 +19,9 @@ from monitor.api.server import ApiServer, create_app
 from monitor.api.services import Assessment, Check, CompanyAssessment, Services, Submit, Unusable
 from monitor.core.codec import to_json
 from monitor.core.incidents import acknowledge
-from monitor.ports import KeyLevel, Live, Normal, Settled, SourceLevel, WindowLevel
+from monitor.core.tokens import hash_of, secret_of
+from monitor.errors import StoreError
+from monitor.ports import KeyLevel, Live, Normal, Scope, Settled, SourceLevel, Token, WindowLevel
 from monitor.store import schema
 from monitor.store.engine import locate, reading, writing
 from monitor.store.queries import Queries
@@ -47,6 +49,7 @@ NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 ACME, ALL = Key("entity:acme"), Key("all")
 MODEL = ModelId("00112233aabbccdd")
 MAX_BODY = 100_000
+SECRET = secret_of(bytes(range(32)))
 
 
 class Stopped:
@@ -234,6 +237,7 @@ class Desk:
     doors: dict[SourceId, Submit] = field(default_factory=dict)
     pushed: list[Json] = field(default_factory=list)
     judged: list[Verdict] = field(default_factory=list)
+    tokens: dict[bytes, Token] = field(default_factory=dict)
     refuse: Exception | None = None
     hold: asyncio.Event | None = None
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
@@ -256,10 +260,23 @@ class Desk:
             names=lambda key: {Language("en"): "Acme Bank", Language("zh"): "艾克米银行"} if key == ACME else {},
             alive=lambda: [Check(name="loop", ok=True, detail="running")],
             ready=lambda: self.checks,
+            tokens=self,
             telemetry=self.telemetry,
             clock=Stopped(),
             stopping=self.stopping,
         )
+
+    async def by_hash(self) -> Mapping[bytes, Token]:
+        if isinstance(self.refuse, StoreError):
+            raise self.refuse
+        return self.tokens
+
+    def token(self, *scopes: str, secret: str = SECRET, **more: Any) -> dict[str, str]:
+        """Make a token, and return the header that bears it."""
+        given: dict[str, Any] = {"id": "1f2e3d4c", "name": "grafana", "created": NOON - timedelta(days=1)}
+        scoped = frozenset(Scope(each) for each in scopes)
+        self.tokens[hash_of(secret)] = Token(scopes=scoped, **(given | more))
+        return {"authorization": f"Bearer {secret}"}
 
     async def submit(self, articles: Sequence[Json]) -> Sequence[Settled]:
         if self.hold is not None:

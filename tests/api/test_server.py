@@ -4,16 +4,18 @@ import asyncio
 import os
 import signal
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
 import pytest
 
-from monitor.api.listen import address_of, holder
+from monitor.api.listen import address_of, holder, require_token
 from monitor.api.server import ApiServer, create_app
 from monitor.api.services import Check
 from monitor.errors import ConfigurationError, NewsquakeError
-from tests.api.conftest import Archive, Desk
+from monitor.ports import Scope, Token
+from tests.api.conftest import NOON, Archive, Desk
 
 LOCAL = address_of("127.0.0.1:0")
 
@@ -36,10 +38,19 @@ def test_this_machine_may_be_bound(bind: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize("bind", ["0.0.0.0:8080", "192.168.1.4:80", "[::]:8080", "8.8.8.8:53"])
-def test_an_address_that_others_can_reach_is_refused(bind: str) -> None:
-    with pytest.raises(ConfigurationError, match="other machines can reach") as caught:
-        address_of(bind)
-    assert repr(bind) in str(caught.value)
+def test_an_address_that_others_can_reach_needs_a_token_that_is_good(bind: str) -> None:
+    address = address_of(bind)
+    good = Token(id="1", name="desk", scopes=frozenset(Scope), created=NOON)
+    for tokens in ([], [replace(good, revoked=NOON)], [replace(good, expires=NOON)]):
+        with pytest.raises(ConfigurationError, match="other machines can reach") as caught:
+            require_token(address, tokens, NOON)
+        assert repr(bind) in str(caught.value)
+        assert "newsquake token create" in str(caught.value)
+    require_token(address, [replace(good, revoked=NOON), good], NOON)
+
+
+def test_this_machine_may_be_bound_without_a_token() -> None:
+    require_token(LOCAL, [], NOON)
 
 
 @pytest.mark.parametrize(

@@ -203,3 +203,13 @@ async def test_a_database_that_cannot_be_read_ends_the_stream(archive: Archive) 
         with capture_logs() as logs:
             assert {event.kind async for event in events} <= {"pulse"}
         assert "the database cannot be read" in logs[0]["event"]
+
+
+async def test_a_token_that_is_revoked_ends_the_stream_it_opened(archive: Archive) -> None:
+    async with streaming(archive) as desk:
+        desk.client.headers.update(desk.token("read"))
+        async with listening(desk) as events:
+            assert (await anext(events)).kind == "pulse"
+            desk.token("read", revoked=NOON)
+            assert [event.kind async for event in events][-1] == "end"
+        assert (await desk.client.get("/api/v1/stream")).status_code == 401

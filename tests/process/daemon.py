@@ -29,6 +29,7 @@ class Daemon:
     def __init__(self, config: Path, port: int) -> None:
         self.config = config
         self.address = f"http://127.0.0.1:{port}"
+        self.token: str | None = None  # what requests bear
         self.log = config.with_suffix(".log")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -97,6 +98,8 @@ class Daemon:
         return self._ask(urllib.request.Request(self.address + path, body, {"Content-Type": kind}, method="POST"))
 
     def _ask(self, request: urllib.request.Request) -> tuple[int, Any]:
+        if self.token is not None:
+            request.add_header("Authorization", f"Bearer {self.token}")
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
                 return answer.status, _decoded(answer.read())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -15,10 +14,9 @@ from sqlalchemy import select
 from monitor.errors import StoreError
 from monitor.ports import Ledger
 from monitor.store import schema
-from monitor.store.operations import backup, prune, restore, upgrade
+from monitor.store.operations import backup, prune, restore
 from monitor.store.repository import SqlStore
 from monitor.types import DeadLetter
-from tests.databases import SERVER, postgresql
 from tests.fakes import FakeClock
 from tests.samples import ACME, MINUTE, MODEL, T0, WIRE, article, judgement, rollup
 
@@ -130,22 +128,3 @@ async def test_pruning_goes_on_over_many_pieces(store: SqlStore) -> None:
     async with store.transaction() as tx:
         await tx.add_articles(many, [[] for _ in many])
     assert await prune(store, before=T0 + MINUTE) == 1100
-
-
-@pytest.mark.skipif(not SERVER, reason="NEWSQUAKE_TEST_POSTGRESQL_URL names no PostgreSQL to test on")
-async def test_postgresql_is_backed_up_and_restored_by_its_own_programs(tmp_path: Path) -> None:
-    if shutil.which("pg_dump") is None:
-        pytest.skip("pg_dump is not installed")
-    async with postgresql() as url, postgresql() as other:
-        await upgrade(url)
-        store = await SqlStore.open(url, FakeClock())
-        await fill(store)
-        await backup(url, tmp_path / "copy.dump")
-        with pytest.raises(StoreError, match="is not empty; `--force`"):
-            await restore(tmp_path / "copy.dump", url)
-        with pytest.raises(StoreError, match="a running newsquake uses this database"):
-            await restore(tmp_path / "copy.dump", url, force=True)
-        await store.close()
-        await restore(tmp_path / "copy.dump", url, force=True)
-        await restore(tmp_path / "copy.dump", other)
-        assert (await stored(url), await stored(other)) == (1, 1)
