@@ -178,11 +178,13 @@ class FakeStore:
 
     async def pending(self, target: TargetId, now: datetime, limit: int) -> Sequence[Pending]:
         rows = [row for row in self.tables.outbox.values() if row.state == "pending" and row.message.target == target]
-        rows.sort(key=lambda row: (row.message.created, row.message.key))
+        rows.sort(key=_turn)
         first: dict[IncidentId, OutboxRow] = {}
         for row in rows:
             first.setdefault(row.message.incident.id, row)
-        due = [row for row in first.values() if row.due <= now]
+        due = sorted(
+            (row for row in first.values() if row.due <= now), key=lambda row: (row.message.created, row.message.key)
+        )
         return [Pending(message=row.message, attempts=row.attempts) for row in due[:limit]]
 
     async def cases(self, target: TargetId, since: datetime) -> Sequence[Case]:
@@ -203,7 +205,7 @@ class FakeStore:
             for row in self.tables.outbox.values()
             if row.message.target == target and row.message.incident.id == incident
         ]
-        rows.sort(key=lambda row: (row.message.created, row.message.key))
+        rows.sort(key=_turn)
         if not rows or incident not in self.tables.incidents:
             return None
         notices = [
@@ -361,6 +363,11 @@ class FakeTransaction:
         """Return the row, unless it has ended: then nothing more happens to it."""
         row = self._tables.outbox.get((key, target))
         return [row] if row is not None and row.state == "pending" else []
+
+
+def _turn(row: OutboxRow) -> tuple[int, datetime, str]:
+    """Return what orders the messages about one incident."""
+    return row.message.incident.revision, row.message.created, row.message.key
 
 
 def _sum(a: Rollup, b: Rollup) -> Rollup:

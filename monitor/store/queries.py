@@ -110,7 +110,11 @@ class Queries:
     async def dispatches(self, incident: IncidentId) -> Sequence[Dispatch]:
         """Return the outbox rows about an incident, oldest first."""
         table = outbox.c
-        query = select(outbox).where(table.incident == incident).order_by(table.created, table.target, table.key)
+        query = (
+            select(outbox)
+            .where(table.incident == incident)
+            .order_by(table.revision, table.created, table.target, table.key)
+        )
         return [
             Dispatch(
                 target=row.target,

@@ -126,12 +126,13 @@ class SqlStore:
             earlier.c.target == rows.c.target,
             earlier.c.state == "pending",
             earlier.c.incident == rows.c.incident,
-            tuple_(earlier.c.created, earlier.c.key) < tuple_(rows.c.created, rows.c.key),
+            tuple_(earlier.c.revision, earlier.c.created, earlier.c.key)
+            < tuple_(rows.c.revision, rows.c.created, rows.c.key),
         )
         asked = (
             select(rows.c.value, rows.c.attempts)
             .where(rows.c.target == target, rows.c.state == "pending", rows.c.due <= now, ~held)
-            .order_by(rows.c.created, rows.c.key)
+            .order_by(rows.c.created, rows.c.revision, rows.c.key)
             .limit(limit)
         )
         async with self._connected(self.reader) as connection:
@@ -158,7 +159,7 @@ class SqlStore:
             select(incidents.value.label("incident"), rows.value.label("message"), rows.created, rows.ended)
             .join_from(schema.incidents, schema.outbox, incidents.id == rows.incident)
             .where(rows.target == target, incidents.id.in_(wanted))
-            .order_by(incidents.opened, incidents.id, rows.created, rows.key)
+            .order_by(incidents.opened, incidents.id, rows.revision, rows.created, rows.key)
         )
         async with self._connected(self.reader) as connection:
             return cases_of(await connection.execute(asked))

@@ -177,6 +177,7 @@ class SqlTransaction:
                 "key": message.key,
                 "target": message.target,
                 "incident": message.incident.id,
+                "revision": message.incident.revision,
                 "state": "pending",
                 "attempts": 0,
                 "due": message.created,

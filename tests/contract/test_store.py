@@ -307,6 +307,20 @@ async def test_an_incident_that_is_over_is_a_case_while_its_messages_stir(store:
     assert [each.incident for each in await store.cases(DESK, T0 + DAY + MINUTE)] == [lasting]
 
 
+async def test_changes_of_one_moment_are_told_in_the_order_in_which_they_were_made(store: Store) -> None:
+    one = incident("all")
+    changes = [
+        message(replace(one, revision=revision), change)
+        for revision, change in enumerate([Change.RESOLVED, Change.OPENED, Change.RAISED])
+    ]
+    async with store.transaction() as tx:
+        await tx.post(changes[::-1])
+    for each in changes:
+        assert [due.message for due in await store.pending(DESK, T0, 9)] == [each]
+        async with store.transaction() as tx:
+            await tx.delivered(each.key, DESK, T0)
+
+
 async def test_positions_are_kept_by_source_and_partition(store: Store) -> None:
     async with store.transaction() as tx:
         await tx.advance(Position(source=WIRE, partition="1", value={"offset": 5}))

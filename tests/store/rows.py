@@ -9,7 +9,7 @@ from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, Integer, LargeB
 from sqlalchemy.types import TypeEngine
 
 from monitor.store.engine import locate, reading, writing
-from monitor.store.schema import HexId, Moment, metadata
+from monitor.store.schema import HexId, Moment, Name, metadata
 from tests.samples import MINUTE, T0, hex_id
 
 Tables = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -18,6 +18,8 @@ Tables = Mapping[str, Sequence[Mapping[str, Any]]]
 def value(column: Column[Any], number: int) -> Any:
     """Return a value for a column; those of two numbers differ."""
     kind: TypeEngine[Any] = column.type
+    if isinstance(kind, Name):
+        kind = kind.impl_instance
     if isinstance(kind, HexId):
         return hex_id(f"{column.name}-{number}")
     if isinstance(kind, Moment):

@@ -14,13 +14,13 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, inspect, select, text
 
 from monitor.errors import ConfigurationError, StoreError
 from monitor.store import migration, schema
 from monitor.store.engine import locate, writing
 from monitor.store.lock import FileLock
-from monitor.store.migration import Standing, alembic_config, check_schema, schema_state, upgrade
+from monitor.store.migration import Standing, alembic_config, check_schema, migrate, schema_state, upgrade
 from monitor.store.repository import SqlStore
 from tests.databases import SERVER, postgresql
 from tests.fakes import FakeClock
@@ -65,6 +65,36 @@ async def test_the_migrations_can_be_taken_back(url: str) -> None:
     assert await on(url, lambda connection: inspect(connection).get_table_names()) == ["alembic_version"]
     await upgrade(url)
     await check_schema(url)
+
+
+async def test_postgresql_orders_words_by_their_bytes_as_sqlite_does(url: str) -> None:
+    words = ["a", "B", "_", "é", "艾", "entity:b", "entity-b", "Z"]
+    await upgrade(url)
+    table = schema.ledger
+    row = {"received": 0, "stored": 0, "duplicate": 0, "dead": 0, "dropped": 0}
+    await on(url, lambda connection: connection.execute(table.insert(), [{"source": word, **row} for word in words]))
+    asked = select(table.c.source).order_by(table.c.source)
+    assert await on(url, lambda connection: connection.scalars(asked).all()) == sorted(words, key=str.encode)
+    if url.startswith("postgresql"):
+        others = text(
+            "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = current_schema() "
+            "AND data_type = 'character varying' AND collation_name IS DISTINCT FROM 'C'"
+        )
+        assert await on(url, lambda connection: connection.execute(others).all()) == [
+            ("alembic_version", "version_num")
+        ]
+
+
+async def test_messages_that_wait_at_an_upgrade_keep_their_order(url: str) -> None:
+    await migrate(locate(url), "0001")
+    insert = text(
+        "INSERT INTO outbox (key, target, incident, state, attempts, due, created, expires, value) "
+        "VALUES ('i.opened', 'desk', 'i', 'pending', 0, 0, 0, 0, :value)"
+    )
+    value = '{"incident": {"revision": 7}}'
+    await on(url, lambda connection: connection.execute(insert, {"value": value}))
+    await upgrade(url)
+    assert await on(url, lambda connection: connection.scalar(select(schema.outbox.c.revision))) == 7
 
 
 async def test_the_index_of_copies_is_partial_in_both(file: Path) -> None:

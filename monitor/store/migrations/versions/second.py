@@ -1,4 +1,4 @@
-"""Tokens, verdicts, where a promotion stands, and the outbox by when a message ended."""
+"""Tokens, verdicts, where a promotion stands, the outbox by revision and end, and PostgreSQL's words by their bytes."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ def upgrade() -> None:
     op.add_column("models", sa.Column("error", sa.Text()))
     op.add_column("models", sa.Column("configured", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.create_index(op.f("ix_outbox_target_ended"), "outbox", ["target", "ended"])
+    op.add_column("outbox", sa.Column("revision", sa.Integer(), nullable=False, server_default="0"))
+    # PostgreSQL gives no part of a JSON document that holds an escaped NUL; its text can be searched all the same.
+    found = "substring(value::text from '\"revision\":\\s*(\\d+)')::int"
+    told = "json_extract(value, '$.incident.revision')" if _on_sqlite() else found
+    op.execute(f"UPDATE outbox SET revision = coalesce({told}, 0)")  # noqa: S608 - no value of anybody's
     op.create_table(
         "tokens",
         sa.Column("id", sa.String(length=16), nullable=False),
@@ -46,14 +51,38 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_verdicts_incident"), "verdicts", ["incident"])
     op.create_index(op.f("ix_verdicts_at"), "verdicts", ["at"])
+    _collate("C")
 
 
 def downgrade() -> None:
     """Take them back; what they hold is lost."""
+    _collate("default")
     op.drop_table("verdicts")
     op.drop_table("tokens")
     op.drop_index(op.f("ix_outbox_target_ended"), "outbox")
+    with op.batch_alter_table("outbox") as outbox:
+        outbox.drop_column("revision")
     with op.batch_alter_table("models") as models:
         models.drop_column("configured")
         models.drop_column("error")
         models.drop_column("changeover")
+
+
+def _on_sqlite() -> bool:
+    return op.get_bind().dialect.name == "sqlite"
+
+
+def _collate(collation: str) -> None:
+    """Let PostgreSQL compare every word of a limited or unlimited length by this collation; SQLite compares bytes."""
+    if _on_sqlite():
+        return
+    words: dict[str, list[str]] = {}
+    inspector = sa.inspect(op.get_bind())
+    for table in inspector.get_table_names():
+        for column in inspector.get_columns(table):
+            if isinstance(column["type"], sa.VARCHAR):
+                kind = sa.VARCHAR(column["type"].length).compile(op.get_bind().dialect)
+                words.setdefault(table, []).append(f'ALTER COLUMN "{column["name"]}" TYPE {kind} COLLATE "{collation}"')
+    for table, changes in words.items():
+        if table != "alembic_version":
+            op.execute(f'ALTER TABLE "{table}" {", ".join(changes)}')
