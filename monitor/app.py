@@ -35,7 +35,7 @@ from monitor.errors import NewsquakeError, OwnershipLost, SourceError, StoreErro
 from monitor.lifecycle import Supervisor, signals
 from monitor.panel import Panel, door
 from monitor.pipeline import Needle, Pipeline
-from monitor.ports import Clock, Remote, Source, SourceLevel, Target
+from monitor.ports import Clock, Remote, Source, SourceLevel, Target, TargetLevel
 from monitor.scoring.reload import open_worker
 from monitor.sources.push import PushSource
 from monitor.store.operations import prune, upgrade
@@ -178,7 +178,7 @@ class Daemon:
             self.telemetry.config_reload_successful.set(0)
             log.error("the configuration is refused; the old one stays in force", error=str(error))  # noqa: TRY400
             return
-        for name in ("store", "model", "api", "http", "limits"):
+        for name in ("store", "model", "api", "http", "limits", "metrics"):
             if getattr(config, name) != getattr(self._config, name):
                 log.warning("this change needs a restart", section=name)
         # From here on nothing can fail.
@@ -247,9 +247,10 @@ class Daemon:
             clock=self._clock,
             telemetry=self.telemetry,
             sources=self._source_levels,
+            targets=self._target_levels,
             open_incidents=open_incidents,
         )
-        self.telemetry.watch(self._panel.live)
+        self.telemetry.watch(self._panel.live, max_keys=config.metrics.max_keys)
         self.telemetry.model_info.labels(self._worker.model).set(1)
         self._reader = Queries(self._store.reader)
         services = self._panel.services(self._store, self._reader, self._doors, tokens, self._supervisor.stopping)
@@ -280,6 +281,9 @@ class Daemon:
             self._begin_source(source)
         spawn("interface", self._api.serve())
         spawn("retention", self._prune())
+        heartbeat = self._workshop.heartbeat(self._panel.well)
+        if heartbeat is not None:
+            spawn("heartbeat", heartbeat.run())
         if ticking:
             spawn("ticks", self._tick())
 
@@ -327,6 +331,7 @@ class Daemon:
 
     def _place_source(self, section: sections.AnySource, source: Source) -> None:
         self._sources[SourceId(section.id)] = (section, source)
+        self.telemetry.expect_source(source.id)
         if isinstance(source, PushSource):
             self._doors[source.id] = door(source, self._clock)
 
@@ -375,6 +380,12 @@ class Daemon:
                 error=self._troubles.get(id_) or (source.error if isinstance(source, Remote) else None),
             )
             for id_, (section, source) in self._sources.items()
+        ]
+
+    def _target_levels(self) -> Sequence[TargetLevel]:
+        return [
+            TargetLevel(id=id_, kind=section.kind, undelivered=outbox.undelivered)
+            for id_, (section, _, outbox) in self._outboxes.items()
         ]
 
     # --- the end ---

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from monitor.core.entities.watchlist import Watchlist
 from monitor.core.intake import IntakeRules
 from monitor.core.routing import Route
 from monitor.core.schedule import Rhythm
+from monitor.delivery.heartbeat import Heartbeat
 from monitor.delivery.targets.alertmanager import AlertmanagerTarget, basic, bearer
 from monitor.delivery.targets.log import LogTarget
 from monitor.delivery.targets.webhook import WebhookTarget
@@ -137,6 +139,7 @@ class Workshop:
         self._telemetry = telemetry
         self._queue = config.limits.queue
         self._address = config.api.external_url
+        self._metrics = config.metrics
         self._client = HttpClient(allow_private=config.http.allow_private)
         self._fetcher = Fetcher(self._client)
         self._parsers = ParserPool()
@@ -181,6 +184,19 @@ class Workshop:
                     authorization=authorization_of(section),
                     client=self._client,
                 )
+
+    def heartbeat(self, well: Callable[[], bool]) -> Heartbeat | None:
+        """Build the sign of life, given while the daemon is well; None where none is configured."""
+        if self._metrics.heartbeat_url is None:
+            return None
+        return Heartbeat(
+            self._metrics.heartbeat_url,
+            every=self._metrics.heartbeat_interval.total_seconds(),
+            well=well,
+            client=self._client,
+            clock=self._clock,
+            telemetry=self._telemetry,
+        )
 
     def _kafka_source(self, id_: SourceId, section: sections.KafkaSource) -> Source:
         cluster = cluster_of(section, f"source {section.id!r}")

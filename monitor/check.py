@@ -12,7 +12,7 @@ from monitor.api.listen import address_of, listen, require_token
 from monitor.assembly import authorization_of, cluster_of, desk_of, sources_of, targets_of
 from monitor.clock import SystemClock
 from monitor.config import Config, load, reveal
-from monitor.errors import NewsquakeError, SourceError, StoreError, TargetError
+from monitor.errors import ConfigurationError, NewsquakeError, SourceError, StoreError, TargetError
 from monitor.net import HttpClient
 from monitor.pipeline import Desk
 from monitor.scoring.reload import open_worker
@@ -61,6 +61,8 @@ def _looks(config: Config, desk: Desk, client: HttpClient, parsers: ParserPool) 
     looks += [(f"source {each.id}", partial(_source, each, client, parsers)) for each in sources_of(config)]
     looks += [(f"target {each.id}", partial(_target, each, client)) for each in targets_of(config)]
     looks += [(f"route {number}", partial(_route, each)) for number, each in enumerate(config.route, start=1)]
+    if config.metrics.prometheus is not None or any(_pushed(config).values()):
+        looks.append(("prometheus", partial(_prometheus, config, client)))
     return looks
 
 
@@ -155,3 +157,37 @@ async def _route(section: sections.RouteSection) -> str:
     given = {name: value for name, value in section.match.model_dump().items() if value}
     wanted = ", ".join(f"{name} {' or '.join(value)}" for name, value in given.items()) or "everything"
     return f"{wanted} to {', '.join(section.targets)}"
+
+
+# The shipped rules that tell of incidents (deploy/prometheus/newsquake-incidents.rules.yml), by kind.
+RULES = {"surge": "NewsquakeKeySurging", "blind": "NewsquakeSourceBlind"}
+
+
+def _pushed(config: Config) -> dict[str, bool]:
+    """Tell for each kind of incident whether a route leads it to an Alertmanager."""
+    managers = {each.id for each in targets_of(config) if isinstance(each, sections.AlertmanagerTarget)}
+    if not config.route:
+        return dict.fromkeys(RULES, bool(managers))
+    led = [route.match.kind for route in config.route if managers & set(route.targets)]
+    return {kind: any(not kinds or kind in kinds for kinds in led) for kind in RULES}
+
+
+async def _prometheus(config: Config, client: HttpClient) -> str:
+    """Ask Prometheus which of the shipped rules it has. Raise where a rule and a route tell of the same incidents."""
+    if config.metrics.prometheus is None:
+        return "not asked: name it in metrics.prometheus, to be sure that no shipped rule tells of what is pushed"
+    url = f"{config.metrics.prometheus.rstrip('/')}/api/v1/rules?type=alert"
+    answer = await client.get(url)
+    try:
+        groups = json.loads(answer.body)["data"]["groups"]
+        names = {rule["name"] for group in groups for rule in group["rules"]}
+    except (ValueError, TypeError, KeyError):
+        raise TargetError(f"answered {answer.status} to GET /api/v1/rules; expected a Prometheus") from None
+    for kind, pushed in _pushed(config).items():
+        if pushed and RULES[kind] in names:
+            raise ConfigurationError(
+                f"metrics.prometheus has the rule {RULES[kind]}, and a route leads incidents of the kind {kind} to an "
+                "Alertmanager: they would be told twice. Take newsquake-incidents.rules.yml out of Prometheus, or the "
+                "target out of the route"
+            )
+    return f"{sum(name.startswith('Newsquake') for name in names)} of the shipped rules are loaded"

@@ -156,6 +156,15 @@ class LogSection(Section):
     format: Literal["text", "json"] = "text"
 
 
+class MetricsSection(Section):
+    """`[metrics]`: Prometheus, and the sign of life for those without it."""
+
+    max_keys: int = Field(500, ge=0, description="keys that /metrics shows; those with an open incident come first")
+    prometheus: Url | None = Field(None, description="the Prometheus that reads us; only `newsquake check` asks it")
+    heartbeat_url: Url | None = Field(None, description="called again and again while the daemon is well")
+    heartbeat_interval: Duration = Field(timedelta(minutes=1), description="time between two calls")
+
+
 class SaslSection(Section):
     """`sasl`: how to sign in at Kafka."""
 
@@ -294,6 +303,7 @@ class Config(BaseSettings):
     http: HttpSection = HttpSection()
     limits: LimitsSection = LimitsSection()
     log: LogSection = LogSection()
+    metrics: MetricsSection = MetricsSection()
     source: tuple[AnySource, ...] = ()
     target: tuple[AnyTarget, ...] = ()
     route: tuple[RouteSection, ...] = ()
@@ -404,7 +414,7 @@ def _problem(entry: Any) -> str:
 
 
 SECRETS = ("secret", "bearer", "password")
-SECRETIVE = {*SECRETS, "url", "peers", "sasl"}
+SECRETIVE = {*SECRETS, "url", "peers", "sasl", "heartbeat_url", "prometheus", "external_url"}
 
 
 def _shown(value: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
 
 from monitor.api.services import Assessment, Check, CompanyAssessment, Services, Submit, Unusable
 from monitor.core.detect.levels import levels, normal
@@ -14,10 +15,23 @@ from monitor.core.keys import group_of, name_of
 from monitor.handling import Handling
 from monitor.judging import Question, Unreadable, judge, probabilities
 from monitor.pipeline import Pipeline
-from monitor.ports import Clock, KeyLevel, Live, Reader, Scorer, Settled, SourceLevel, Store, Tokens
+from monitor.ports import (
+    Clock,
+    KeyLevel,
+    Live,
+    Reader,
+    Scorer,
+    Settled,
+    SourceLevel,
+    Store,
+    TargetLevel,
+    Tokens,
+)
 from monitor.sources.push import PushSource, read_article
 from monitor.telemetry import Telemetry
 from monitor.types import EntityId, Incident, IncidentId, IncidentState, Json, Key, Language, SourceId
+
+STANDSTILL = timedelta(minutes=5)  # without a tick, the daemon does not do its work
 
 
 class Panel:
@@ -31,6 +45,7 @@ class Panel:
         clock: Clock,
         telemetry: Telemetry,
         sources: Callable[[], Sequence[SourceLevel]],
+        targets: Callable[[], Sequence[TargetLevel]],
         open_incidents: Iterable[Incident],
     ) -> None:
         self._pipeline = pipeline
@@ -38,6 +53,7 @@ class Panel:
         self._clock = clock
         self._telemetry = telemetry
         self._sources = sources
+        self._targets = targets
         self._open: dict[IncidentId, Incident] = {incident.id: incident for incident in open_incidents}
         self._seen: tuple[State, int, Sequence[KeyLevel]] | None = None
 
@@ -82,6 +98,8 @@ class Panel:
             keys=self._levels(),
             incidents=tuple(self._open.values()),
             sources=self._sources(),
+            targets=self._targets(),
+            trouble=self._pipeline.trouble,
         )
 
     def _levels(self) -> Sequence[KeyLevel]:
@@ -106,6 +124,13 @@ class Panel:
     def names(self, key: Key) -> Mapping[Language, str]:
         """Return what the company is called that a key is about, by language."""
         return self._pipeline.desk.watchlist.called(EntityId(name_of(key))) if group_of(key) == "entity" else {}
+
+    def well(self) -> bool:
+        """Tell whether the daemon is ready and does its work: its last tick was decided a short while ago."""
+        ticked = self._pipeline.ticked
+        return (
+            all(check.ok for check in self.ready()) and ticked is not None and self._clock.now() - ticked < STANDSTILL
+        )
 
     async def score(self, text: str, entity: str | None) -> Assessment:
         """Judge a loose text. Raise Unusable where nothing can be made of it."""

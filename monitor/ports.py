@@ -529,14 +529,25 @@ class Normal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TargetLevel:
+    """How a configured target fares now. `undelivered` messages were tried in vain and are tried again."""
+
+    id: TargetId
+    kind: str
+    undelivered: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
-    """The daemon's state in memory, as of its last commit."""
+    """The daemon's state in memory, as of its last commit. `trouble` is why the database refuses, where it does."""
 
     model: ModelId | None
     ticked: datetime | None  # the last tick that was decided
     keys: Sequence[KeyLevel]
     incidents: Sequence[Incident]  # those that are not resolved
     sources: Sequence[SourceLevel]
+    targets: Sequence[TargetLevel] = ()
+    trouble: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

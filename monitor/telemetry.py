@@ -21,11 +21,12 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from monitor.ports import KeyLevel, Live
-from monitor.types import IncidentKind, Key, Severity
+from monitor.types import IncidentKind, Key, Outcome, Severity, SourceId, TargetId
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 LONG_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 21600.0)
 MAX_KEYS = 500
+DELIVERIES = ("sent", "retry", "rejected", "expired")
 
 
 class Telemetry:
@@ -109,6 +110,9 @@ class Telemetry:
             ("target", "outcome"),
             registry=registry,
         )
+        self.heartbeats = Counter(
+            "newsquake_heartbeats", "Signs of life that were due, by outcome.", ("outcome",), registry=registry
+        )
         self.http_requests = Counter(
             "newsquake_http_requests",
             "Requests to the API, by route and status code.",
@@ -122,6 +126,16 @@ class Telemetry:
             buckets=SECONDS,
             registry=registry,
         )
+
+    def expect_source(self, source: SourceId) -> None:
+        """Begin to count for a source at nought: a first dead letter is a rise only where there was a nought before."""
+        for outcome in Outcome:
+            self.source_items.labels(source, outcome.value)
+
+    def expect_target(self, target: TargetId) -> None:
+        """Begin to count for a target at nought."""
+        for outcome in DELIVERIES:
+            self.deliveries.labels(target, outcome)
 
     def watch(self, live: Callable[[], Live], *, max_keys: int = MAX_KEYS) -> None:
         """Let every reading of the metrics show the live state too, of at most `max_keys` keys. Called once."""
@@ -145,6 +159,12 @@ class LiveCollector(Collector):
         yield _state_gauge(live.keys)
         yield _incident_gauge(live)
         yield _source_gauge(live)
+        yield _target_gauge(live)
+        yield GaugeMetricFamily(
+            "newsquake_store_failing",
+            "1 while the database refuses to be read or written.",
+            value=live.trouble is not None,
+        )
         ticked = GaugeMetricFamily("newsquake_detector_last_tick_timestamp_seconds", "The last tick that was decided.")
         if live.ticked is not None:
             ticked.add_metric((), live.ticked.timestamp())
@@ -218,6 +238,17 @@ def _source_gauge(live: Live) -> GaugeMetricFamily:
     )
     for source in live.sources:
         family.add_metric((source.id,), source.error is not None)
+    return family
+
+
+def _target_gauge(live: Live) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(
+        "newsquake_target_undelivered_messages",
+        "Messages that were tried in vain and are tried again.",
+        labels=("target",),
+    )
+    for target in live.targets:
+        family.add_metric((target.id,), target.undelivered)
     return family
 
 

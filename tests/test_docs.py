@@ -33,6 +33,7 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "[http]": config.HttpSection,
     "[limits]": config.LimitsSection,
     "[log]": config.LogSection,
+    "[metrics]": config.MetricsSection,
     "feed": config.FeedSource,
     "push": config.PushSource,
     "archive": config.ArchiveSource,

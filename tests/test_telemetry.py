@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from prometheus_client import generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from monitor.ports import KeyLevel, Live, WindowLevel
+from monitor.ports import KeyLevel, Live, TargetLevel, WindowLevel
 from monitor.telemetry import Telemetry, configure_log, installed_version, window_label
-from monitor.types import Key
+from monitor.types import Key, SourceId
 from tests.api.conftest import ACME, LIVE, an_incident
+from tests.samples import DESK
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "metrics.md"
 Row = tuple[str, str, frozenset[str]]
@@ -105,6 +107,32 @@ def test_the_needle_is_read_when_somebody_asks() -> None:
     assert read("newsquake_key_expected_negative_stories", {"key": "all", "window": "1h"}) == 0.25
     assert read("newsquake_incidents_open", {"kind": "surge", "severity": "high"}) == 1
     assert read("newsquake_incidents_open", {"kind": "blind", "severity": "low"}) == 0
+
+
+def test_what_keeps_messages_and_commits_from_their_ends_is_shown() -> None:
+    telemetry = Telemetry()
+    now = [replace(live_of(), targets=(TargetLevel(id=DESK, kind="webhook", undelivered=2),), trouble="disk full")]
+    telemetry.watch(lambda: now[0])
+    read = telemetry.registry.get_sample_value
+    assert read("newsquake_target_undelivered_messages", {"target": "desk"}) == 2
+    assert read("newsquake_store_failing") == 1
+    now[0] = live_of()
+    assert read("newsquake_target_undelivered_messages", {"target": "desk"}) is None
+    assert read("newsquake_store_failing") == 0
+
+
+def test_counters_stand_at_nought_before_the_first_event_so_that_prometheus_sees_it_as_a_rise() -> None:
+    telemetry = Telemetry()
+    telemetry.expect_source(SourceId("wire"))
+    telemetry.expect_target(DESK)
+    read = telemetry.registry.get_sample_value
+    assert read("newsquake_source_items_total", {"source": "wire", "outcome": "dead"}) == 0
+    assert read("newsquake_deliveries_total", {"target": "desk", "outcome": "expired"}) == 0
+
+
+def test_nothing_has_failed_to_be_loaded_before_it_was_tried() -> None:
+    read = Telemetry().registry.get_sample_value
+    assert read("newsquake_model_reload_successful") == read("newsquake_config_reload_successful") == 1
 
 
 def test_a_key_with_quotes_and_line_ends_breaks_no_line() -> None:

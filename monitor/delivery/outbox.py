@@ -55,9 +55,16 @@ class Outbox:
         self._random = random
         self._telemetry = telemetry
         self._log = log.bind(target=target.id)
+        telemetry.expect_target(target.id)
         self._woken = asyncio.Event()
         self._turn = asyncio.Lock()
+        self._undelivered: set[str] = set()  # keys of the messages that this run has put off
         self._next: datetime | None = None  # when the first message that this run put off is due
+
+    @property
+    def undelivered(self) -> int:
+        """How many messages this run has tried in vain and will try again."""
+        return len(self._undelivered)
 
     def wake(self) -> None:
         """Look at once: something has been posted."""
@@ -133,6 +140,10 @@ class Outbox:
 
     async def _settle(self, pending: Pending, delivery: Delivery) -> None:
         message, now = pending.message, self._clock.now()
+        if isinstance(delivery, Retry):
+            self._undelivered.add(message.key)
+        else:
+            self._undelivered.discard(message.key)
         if isinstance(delivery, Sent):
             outcome = "sent"
             await self._commit(lambda transaction: transaction.delivered(message.key, message.target, now))

@@ -21,7 +21,7 @@ from monitor.core.codec import to_json
 from monitor.core.incidents import acknowledge
 from monitor.core.tokens import hash_of, secret_of
 from monitor.errors import StoreError
-from monitor.ports import KeyLevel, Live, Normal, Scope, Settled, SourceLevel, Token, WindowLevel
+from monitor.ports import KeyLevel, Live, Normal, Scope, Settled, SourceLevel, TargetLevel, Token, WindowLevel
 from monitor.store import schema
 from monitor.store.engine import locate, reading, writing
 from monitor.store.queries import Queries
@@ -42,6 +42,7 @@ from monitor.types import (
     Severity,
     SourceId,
     StoryId,
+    TargetId,
     Verdict,
 )
 
@@ -203,6 +204,7 @@ LIVE = Live(
         SourceLevel(id=SourceId("wire"), kind="feed", last_success=NOON, error=None),
         SourceLevel(id=SourceId("push"), kind="push", last_success=None, error=None),
     ),
+    targets=(TargetLevel(id=TargetId("desk"), kind="webhook", undelivered=2),),
 )
 
 

@@ -183,6 +183,18 @@ async def test_a_message_that_nobody_took_in_its_time_is_given_up_and_counted(
     assert sample("newsquake_deliveries_total", {"target": "desk", "outcome": "expired"}) == 1
 
 
+async def test_what_is_tried_in_vain_is_told_until_it_has_ended(store: SqlStore, clock: DrivenClock) -> None:
+    receiver = Receiver(DESK, [BUSY, BUSY, SENT, Rejected("gone")])
+    await post(store, message(number=1), message(number=2))
+    box = outbox(receiver, store, clock)
+    counts = [box.undelivered]
+    for _ in range(2):
+        await box.drain(PATIENCE)
+        counts.append(box.undelivered)
+        await clock.drive(clock.now() + timedelta(seconds=LAST_PAUSE))
+    assert counts == [0, 2, 0]
+
+
 async def test_what_the_receiver_rejects_is_not_sent_again(store: SqlStore, clock: DrivenClock) -> None:
     receiver = Receiver(DESK, [Rejected("gone")])
     await post(store, message(number=1), message(number=2))
