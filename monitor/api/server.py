@@ -14,7 +14,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from monitor.api import problems, routes, stream, writing
+from monitor.api import files, problems, routes, stream, writing
 from monitor.api.auth import Authority
 from monitor.api.guard import Guard
 from monitor.api.listen import Address, listen
@@ -62,10 +62,11 @@ def create_app(
     )
     app.state.services = services
     app.state.max_body = max_body
+    app.state.page = files.read_page()
     app.state.streams = Streams(services, pace or Pace())
     app.state.authority = Authority(services.tokens, services.clock, closed=closed)
     problems.install(app)
-    for router in (routes.health, routes.reading, writing.writing, stream.streaming):
+    for router in (routes.health, routes.reading, writing.writing, stream.streaming, files.page):
         app.include_router(router)
     app.add_middleware(Guard, hosts=hosts, telemetry=services.telemetry)
     return app

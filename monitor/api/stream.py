@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import structlog
 from fastapi import APIRouter, Header, Request
@@ -28,6 +28,8 @@ from monitor.ports import Event
 from monitor.ports import Scope as Opens
 from monitor.telemetry import installed_version, state_of
 from monitor.types import IncidentId
+
+T = TypeVar("T")
 
 BATCH = 200  # events read at once
 
@@ -57,17 +59,20 @@ class Streams:
         self._looking = asyncio.Lock()
         self._looked = 0.0
         self._newest = 0
+        self._readings: set[asyncio.Task[Any]] = set()  # the loop itself keeps no hold of a task
 
     async def newest(self) -> int:
         """Return the id of the newest event, as of at most `pace.poll` seconds ago."""
         async with self._looking:
             now = asyncio.get_running_loop().time()
             if not self._looked or now - self._looked >= self.pace.poll:
-                self._newest = await self._services.reader.last_event()
+                self._newest = await self._whole(self._services.reader.last_event())
                 self._looked = now
             return self._newest
 
-    async def follow(self, position: int, allowed: Callable[[], Awaitable[bool]]) -> AsyncGenerator[bytes, None]:
+    async def follow(
+        self, position: int, allowed: Callable[[], Coroutine[Any, Any, bool]]
+    ) -> AsyncGenerator[bytes, None]:
         """Yield a pulse, every event after `position`, and a pulse now and then, until the daemon stops.
 
         Before each pulse `allowed` is asked, so that a token that is revoked ends the streams it opened.
@@ -79,12 +84,12 @@ class Streams:
         try:
             while not self._services.stopping.is_set():
                 if clock() >= due:
-                    if not await allowed():
-                        break
+                    if not await self._whole(allowed()):
+                        return
                     yield frame("pulse", pulse(self._services), position)
                     due = clock() + self.pace.pulse
                 if await self.newest() > position:
-                    for event in await self._services.reader.events(after=position, limit=BATCH):
+                    for event in await self._whole(self._services.reader.events(after=position, limit=BATCH)):
                         position = event.id
                         yield frame(event.kind, await self._event(event), position)
                 else:
@@ -102,9 +107,24 @@ class Streams:
             return
 
     async def _event(self, event: Event) -> models.Event:
-        found = await self._services.reader.incident(IncidentId(event.subject)) if event.kind == "incident" else None
-        shown = None if found is None else views.incident(found)
-        return models.Event(at=event.at, subject=event.subject, incident=shown)
+        found = None
+        if event.kind == "incident":
+            found = await self._whole(self._services.reader.incident(IncidentId(event.subject)))
+        return models.Event(
+            at=event.at, subject=event.subject, incident=None if found is None else views.incident(found)
+        )
+
+    async def _whole(self, reading: Coroutine[Any, Any, T]) -> T:
+        """Read to the end, though the stream be cut off meanwhile: torn from a query, a connection would be lost."""
+        task = asyncio.ensure_future(reading)
+        self._readings.add(task)
+        task.add_done_callback(self._read)
+        return await asyncio.shield(task)
+
+    def _read(self, task: asyncio.Task[Any]) -> None:
+        self._readings.discard(task)
+        if not task.cancelled():
+            task.exception()  # of one that nobody waits for any more: it is nobody's concern
 
 
 def pulse(services: Services) -> models.Pulse:
