@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import structlog
 from fastapi import APIRouter, Header, Request
@@ -30,6 +30,7 @@ from monitor.telemetry import installed_version, state_of
 from monitor.types import IncidentId
 
 T = TypeVar("T")
+Allowed: TypeAlias = Callable[[], Coroutine[Any, Any, bool]]  # says whether the caller may still listen
 
 BATCH = 200  # events read at once
 
@@ -70,14 +71,11 @@ class Streams:
                 self._looked = now
             return self._newest
 
-    async def follow(
-        self, position: int, allowed: Callable[[], Coroutine[Any, Any, bool]]
-    ) -> AsyncGenerator[bytes, None]:
+    async def follow(self, position: int, allowed: Allowed) -> AsyncGenerator[bytes, None]:
         """Yield a pulse, every event after `position`, and a pulse now and then, until the daemon stops.
 
-        Before each pulse `allowed` is asked, so that a token that is revoked ends the streams it opened.
-
-        A database that cannot be read ends the stream too: who resumes it, once it can be read again, misses nothing.
+        Before each pulse `allowed` is asked, so that a token that is revoked ends the streams it opened. A
+        database that cannot be read ends the stream too: who resumes it, once it can be read again, misses nothing.
         """
         clock = asyncio.get_running_loop().time
         due = clock()
@@ -158,7 +156,7 @@ class EventStream(StreamingResponse):
         streams: Streams,
         position: int,
         *,
-        allowed: Callable[[], Awaitable[bool]],
+        allowed: Allowed,
         abort: Callable[[], None],
     ) -> None:
         events = streams.follow(position, allowed)
