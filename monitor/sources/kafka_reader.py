@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any, Self, cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CommitFailedError
 
-from monitor.kafka import FAREWELL, PATIENCE, Cluster, KafkaTrouble, look_up, plainly
+from monitor.kafka import FAREWELL, PATIENCE, Cluster, KafkaTrouble, hang_up, look_up, plainly
 from monitor.sources.kafka_marks import Bounds
 from monitor.sources.kafka_values import TopicRecord
 
@@ -98,7 +97,5 @@ class TopicReader:
             raise
 
     async def close(self) -> None:
-        """Let go of the connections. The library's own way may wait for brokers that do not come back."""
-        with suppress(KafkaTrouble):
-            async with plainly(self._cluster.brokers), asyncio.timeout(FAREWELL):
-                await self._consumer.stop()
+        """Let go of the connections."""
+        await hang_up(self._consumer.stop(), self._consumer._client)  # noqa: SLF001 - see hang_up
