@@ -60,10 +60,10 @@ async def test_who_pushes_what_a_rule_tells_too_is_refused(tmp_path: Path, loade
 
 
 async def test_rules_alone_are_well_and_so_is_a_push_alone(tmp_path: Path, loaded: str) -> None:
-    assert await asked(configured(tmp_path, route("log"), loaded)) == "15 of the shipped rules are loaded"
+    assert await asked(configured(tmp_path, route("log"), loaded)) == "16 of the shipped rules are loaded"
     only = f"rule_files: ['{RULES}/newsquake.rules.yml']\n"
     with prometheus(tmp_path, only) as address:
-        assert await asked(configured(tmp_path, route("pager"), address)) == "13 of the shipped rules are loaded"
+        assert await asked(configured(tmp_path, route("pager"), address)) == "14 of the shipped rules are loaded"
 
 
 async def test_without_a_prometheus_to_ask_it_is_said_that_the_double_cannot_be_told(tmp_path: Path) -> None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
+import urllib.parse
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml  # type: ignore[import-untyped]  # it carries no types
 
 from monitor.check import RULES
-from tests.alerting import required
+from tests.alerting import asked, prometheus, required
 
 ROOT = Path(__file__).parent.parent
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 RULE_FILES = sorted(PROMETHEUS.glob("*.rules.yml"))
+DASHBOARD = ROOT / "deploy" / "grafana" / "dashboards" / "newsquake.json"
 TEST_FILES = sorted((PROMETHEUS / "tests").glob("*.test.yml"))
 
 
@@ -65,6 +70,45 @@ def test_what_is_told_twice_is_looked_for_by_the_right_names() -> None:
     assert set(RULES.values()) == set(alerts(PROMETHEUS / "newsquake-incidents.rules.yml"))
 
 
-@pytest.mark.parametrize("file", [*RULE_FILES, *TEST_FILES], ids=lambda file: str(file.name))
+@pytest.mark.parametrize("file", [*RULE_FILES, *TEST_FILES, DASHBOARD], ids=lambda file: str(file.name))
 def test_rules_rest_on_metrics_that_there_are(file: Path) -> None:
     assert named(file.read_text(encoding="utf-8")) <= known_metrics()
+
+
+def panels() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]
+    return found
+
+
+def test_no_two_panels_lie_on_each_other_and_each_says_what_it_shows() -> None:
+    places: set[tuple[int, int]] = set()
+    for panel in panels():
+        at = panel["gridPos"]
+        own = {(at["x"] + x, at["y"] + y) for x in range(at["w"]) for y in range(at["h"])}
+        assert not own & places, panel["title"]
+        assert at["x"] + at["w"] <= 24
+        places |= own
+        assert panel["type"] == "row" or panel["description"]
+    ids = [panel["id"] for panel in panels()]
+    assert len(ids) == len(set(ids))
+
+
+def test_prometheus_understands_every_expression_of_the_dashboard(tmp_path: Path) -> None:
+    given = {"$__rate_interval": "1m", "$instance": ".*", "$window": "1h", "$key": ".*"}
+    expressions = [target["expr"] for panel in panels() for target in panel.get("targets", ())]
+    assert len(expressions) > 20
+    with prometheus(tmp_path, "global: {}\n") as address:
+        for expression in expressions:
+            for name, value in given.items():
+                expression = expression.replace(name, value)  # noqa: PLW2901 - one after the other
+            assert "$" not in expression
+            answer = asked(f"{address}/api/v1/query?{urllib.parse.urlencode({'query': expression})}")
+            assert answer["status"] == "success", expression
+
+
+def test_grafana_is_told_of_a_prometheus_and_of_where_the_dashboard_lies() -> None:
+    folder = ROOT / "deploy" / "grafana" / "provisioning"
+    sources = yaml.safe_load((folder / "datasources" / "prometheus.yml").read_text(encoding="utf-8"))
+    providers = yaml.safe_load((folder / "dashboards" / "newsquake.yml").read_text(encoding="utf-8"))
+    assert [each["type"] for each in sources["datasources"]] == ["prometheus"]
+    assert [Path(each["options"]["path"]).name for each in providers["providers"]] == [DASHBOARD.parent.name]

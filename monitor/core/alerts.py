@@ -60,7 +60,7 @@ def alerts_of(case: Case, now: datetime, *, labels: Mapping[str, str], address: 
 
 
 def page_of(incident: Incident, address: str) -> str:
-    """Return the address of the page about an incident."""
+    """Return the page's address, with the incident for its fragment."""
     return f"{address.rstrip('/')}/#incident={incident.id}"
 
 
