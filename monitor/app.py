@@ -7,10 +7,12 @@ way: no new requests, no new items, what is under way is committed, what is due 
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from datetime import timedelta
+from operator import attrgetter
 from pathlib import Path
 from random import Random
 
@@ -42,10 +44,12 @@ from monitor.store.operations import prune, upgrade
 from monitor.store.queries import Queries
 from monitor.store.repository import SqlStore
 from monitor.store.tokens import TokenTable
+from monitor.systemd import ServiceManager
 from monitor.telemetry import Telemetry, configure_log
 from monitor.types import BUCKET, TICK, SourceId, TargetId
 
 WINDOWS = timedelta(hours=25)  # of rollups: what the detector's windows are rebuilt from
+AT_START = ("store.url", "model", "api", "http", "limits.queue", "metrics")  # what a running daemon does not change
 LAST_WORDS = 5.0  # seconds in which a stopping daemon still delivers what is due
 PRUNING = timedelta(hours=6)  # between two looks for texts that are past their retention
 
@@ -56,7 +60,9 @@ async def run(path: Path) -> None:
     """Run the daemon until SIGTERM or Ctrl-C. Raise what stopped it, if something did."""
     config = load_config(path)
     configure_log(config.log.level, json=config.log.format == "json")
-    daemon = Daemon(config, clock=SystemClock(), random=Random(), telemetry=Telemetry())  # noqa: S311 - for jitter
+    clock, manager = SystemClock(), ServiceManager.of(os.environ)
+    random = Random()  # noqa: S311 - for jitter
+    daemon = Daemon(config, clock=clock, random=random, telemetry=Telemetry(), manager=manager)
     reloads: set[asyncio.Task[None]] = set()  # the loop itself keeps no hold of a task
 
     def reload() -> None:
@@ -69,12 +75,13 @@ async def run(path: Path) -> None:
         if not task.cancelled() and (failure := task.exception()) is not None:
             daemon.fail("reload", failure)
 
-    with signals(daemon.stop, reload):
-        await daemon.start()
-        try:
-            await daemon.wait()
-        finally:
-            await daemon.close()
+    async with manager.watched(clock):
+        with signals(daemon.stop, reload):
+            await daemon.start()
+            try:
+                await daemon.wait()
+            finally:
+                await daemon.close()
 
 
 class Daemon:
@@ -87,13 +94,15 @@ class Daemon:
         clock: Clock,
         random: Random,
         telemetry: Telemetry,
+        manager: ServiceManager | None = None,
         witness: Callable[[Folded], None] | None = None,
     ) -> None:
-        """`witness` is called after each commit that changed an incident."""
+        """`witness` is called after each commit that changed an incident; `manager` hears when it is up, and stops."""
         self.telemetry = telemetry
         self._config = config
         self._clock = clock
         self._random = random
+        self._manager = manager or ServiceManager(None)
         self._witness = witness
         self._supervisor = Supervisor()
         self._changing = asyncio.Lock()  # starting, taking up a configuration and closing wait for each other
@@ -143,6 +152,7 @@ class Daemon:
                 await self._supervisor.close(within=5.0)
                 raise
             self._begin(ticking=ticking)
+        self._manager.ready(self._status())
         log.info(
             "ready",
             address=self.address,
@@ -154,6 +164,7 @@ class Daemon:
     async def close(self) -> None:
         """Finish what is under way, within `limits.drain`, and close. Raise what made a part fail, if one did."""
         async with self._changing:
+            self._manager.stopping()
             await self._supervisor.close(within=self._config.limits.drain.total_seconds())
 
     async def reload(self, path: Path) -> None:
@@ -163,7 +174,13 @@ class Daemon:
         """
         async with self._changing:
             if not self._supervisor.stopping.is_set():
+                self._manager.reloading()
                 await self._take_up(path)
+                self._manager.ready(self._status())
+
+    def _status(self) -> str:
+        sources, targets = len(self._sources), len(self._outboxes)
+        return f"{sources} sources, {targets} targets, model {self._worker.model}, {self.address}"
 
     async def _take_up(self, path: Path) -> None:
         try:
@@ -178,9 +195,9 @@ class Daemon:
             self.telemetry.config_reload_successful.set(0)
             log.error("the configuration is refused; the old one stays in force", error=str(error))  # noqa: TRY400
             return
-        for name in ("store", "model", "api", "http", "limits", "metrics"):
-            if getattr(config, name) != getattr(self._config, name):
-                log.warning("this change needs a restart", section=name)
+        for key in AT_START:
+            if attrgetter(key)(config) != attrgetter(key)(self._config):
+                log.warning("this change needs a restart", key=key)
         # From here on nothing can fail.
         configure_log(config.log.level, json=config.log.format == "json")
         self._pipeline.desk = desk

@@ -22,6 +22,7 @@ from monitor.errors import ConfigurationError
 
 UNITS = {"s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hour": 3600}
 UNITS |= {"d": 86400, "day": 86400, "week": 604800, "w": 604800, "month": 2629800, "year": 31557600}
+PREFIX = "NEWSQUAKE_"
 MEGABYTE = 1_000_000
 LONGEST = timedelta(days=36525)  # a century
 
@@ -292,7 +293,7 @@ class Config(BaseSettings):
     """The whole file."""
 
     model_config = SettingsConfigDict(
-        extra="forbid", frozen=True, env_prefix="NEWSQUAKE_", env_nested_delimiter="_", env_nested_max_split=1
+        extra="forbid", frozen=True, env_prefix=PREFIX, env_nested_delimiter="_", env_nested_max_split=1
     )
 
     store: StoreSection = StoreSection()
@@ -345,11 +346,10 @@ def load(path: Path) -> Config:
     try:
         config = Config(**data)
     except SettingsError as error:
-        raise ConfigurationError(
-            f"the environment (NEWSQUAKE_…): {error}; expected JSON for a list or a table"
-        ) from error
+        raise ConfigurationError(f"{_unreadable(error)}: expected JSON for a list or a table") from error
     except ValidationError as error:
-        raise ConfigurationError("\n".join(f"{path}: {problem}" for problem in problems(error))) from error
+        found = [f"{_origin(entry['loc']) or path}: {_problem(entry)}" for entry in error.errors(include_url=False)]
+        raise ConfigurationError("\n".join(found)) from error
     return _from_folder(config, path.resolve().parent)
 
 
@@ -376,9 +376,20 @@ def reveal(reference: str, where: str) -> str:
         raise ConfigurationError(f"{where}: {reference}: cannot read the secret ({error})") from error
 
 
-def problems(error: ValidationError) -> list[str]:
-    """Say what pydantic found in the file's own words: key, what was found, what is expected."""
-    return [_problem(entry) for entry in error.errors(include_url=False)]
+def _unreadable(error: SettingsError) -> str:
+    """Return which variables of the environment may be what pydantic-settings could not read: it names the section."""
+    named = re.search(r'field "(\w+)"', str(error))
+    prefix = f"{PREFIX}{named[1] if named else ''}".upper()
+    return ", ".join(sorted(name for name in os.environ if name.upper().startswith(prefix)))
+
+
+def _origin(location: tuple[int | str, ...]) -> str | None:
+    """Return the variable of the environment that said what stands at a place; None where the file did."""
+    section, key = f"{PREFIX}{''.join(map(str, location[:1]))}".lower(), "".join(map(str, location[1:2]))
+    for name, value in os.environ.items():
+        if name.lower() == f"{section}_{key}" or (name.lower() == section and (key.isdigit() or key in value)):
+            return name
+    return None
 
 
 def nearest(name: str, known: object) -> str:
@@ -391,6 +402,7 @@ def nearest(name: str, known: object) -> str:
 
 
 def _problem(entry: Any) -> str:
+    """Say what pydantic found in the file's own words: key, what was found, what is expected."""
     tagged = entry["loc"][:1] in (("source",), ("target",))  # then the third part tells the kind: it is no key
     location = [part for place, part in enumerate(entry["loc"]) if not (tagged and place == 2)]
     key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")

@@ -20,13 +20,13 @@ from monitor.ports import (
     KeyLevel,
     Live,
     Reader,
-    Scorer,
     Settled,
     SourceLevel,
     Store,
     TargetLevel,
     Tokens,
 )
+from monitor.scoring.worker import Worker
 from monitor.sources.push import PushSource, read_article
 from monitor.telemetry import Telemetry
 from monitor.types import EntityId, Incident, IncidentId, IncidentState, Json, Key, Language, SourceId
@@ -41,7 +41,7 @@ class Panel:
         self,
         *,
         pipeline: Pipeline,
-        scorer: Scorer,
+        scorer: Worker,
         clock: Clock,
         telemetry: Telemetry,
         sources: Callable[[], Sequence[SourceLevel]],
@@ -115,10 +115,10 @@ class Panel:
 
     def ready(self) -> Sequence[Check]:
         """Tell whether what is handed in now would be judged and stored: by the last real call of each."""
-        trouble = self._pipeline.trouble
+        model, store = self._scorer.trouble, self._pipeline.trouble
         return (
-            Check(name="model", ok=True, detail=self._scorer.model),
-            Check(name="store", ok=trouble is None, detail=trouble or "took the last commit"),
+            Check(name="model", ok=model is None, detail=model or self._scorer.model),
+            Check(name="store", ok=store is None, detail=store or "took the last commit"),
         )
 
     def names(self, key: Key) -> Mapping[Language, str]:

@@ -30,6 +30,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "judging": (*GROUND, "ports", "core"),
     "series": (*GROUND, "ports", "core"),
     "lifecycle": (*GROUND, "ports"),
+    "systemd": (*GROUND, "ports"),
     "config": ("errors",),
 }
 # The composition root: these may import every room.

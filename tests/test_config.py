@@ -106,7 +106,29 @@ def test_the_environment_overrides_a_key(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_list_in_the_environment_that_is_no_json_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEWSQUAKE_WATCHLIST_FILES", "watchlist.toml")
-    assert "watchlist" in refusal(tmp_path, "")
+    assert refusal(tmp_path, "") == "NEWSQUAKE_WATCHLIST_FILES: expected JSON for a list or a table"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("NEWSQUAKE_DETECT_FALSE_ALARMS", "few", "NEWSQUAKE_DETECT_FALSE_ALARMS: detect.false_alarms: found 'few'"),
+        ("newsquake_detect_false_alarms", "few", "newsquake_detect_false_alarms: detect.false_alarms: found 'few'"),
+        ("NEWSQUAKE_API_PORT", "1", "NEWSQUAKE_API_PORT: api.port: unknown key"),
+        ("NEWSQUAKE_SOURCE", '[{"kind": "push"}]', "NEWSQUAKE_SOURCE: source[0].id: this key is missing"),
+        ("NEWSQUAKE_LIMITS", '{"queue": 1}', "NEWSQUAKE_LIMITS: limits.queue: found 1"),
+    ],
+)
+def test_a_mistake_in_the_environment_is_told_by_its_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert said in refusal(tmp_path, '[store]\nretention = "1 day"\n')
+
+
+def test_beside_the_environment_the_file_answers_for_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEWSQUAKE_LIMITS", '{"queue": 100}')
+    assert "newsquake.toml: limits.text: found 0" in refusal(tmp_path, "[limits]\ntext = 0\n")
 
 
 def test_relative_paths_count_from_the_folder_of_the_file(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ Text: TypeAlias = tuple[str, Sequence[Span]]  # and where the company stands in 
 
 _T = TypeVar("_T")
 
+MANY = 8  # texts that fail one after the other are no longer the texts' fault
 TAKE = 512  # texts taken at once: enough to find like lengths, few enough that nobody waits long behind them
 
 
@@ -126,6 +127,7 @@ class Worker:
         self._swap: _Swap | None = None
         self._closing = False
         self._failure: BaseException | None = None
+        self._failing = 0, ""  # texts that failed since the last one that was judged, and why the last did
         self._thread = threading.Thread(target=self._run, name="model", daemon=True)
         self._thread.start()
 
@@ -138,6 +140,14 @@ class Worker:
     def alive(self) -> bool:
         """Whether the thread still answers."""
         return self._failure is None and not self._closing
+
+    @property
+    def trouble(self) -> str | None:
+        """What keeps texts from being judged, None where nothing does: a text that fails alone is its own fault."""
+        if not self.alive:
+            return "the model's thread has ended"
+        failed, reason = self._failing
+        return f"none of the last {failed} texts could be judged: {reason}" if failed >= MANY else None
 
     async def score(self, mentions: Sequence[Mention]) -> Sequence[Score | Unscorable]:
         """Judge the mentions; one result each, in order. Raise ScoringError where the model's thread has ended."""
@@ -212,14 +222,22 @@ class Worker:
         mentions = [call.mentions[i] for call, i in taken]
         texts = [(mention.article.document, mention.spans) for mention in mentions]
         results, self._budget = judge_all(self._model, texts, self._budget)
+        self._note(results)
         for (call, i), mention, result in zip(taken, mentions, results, strict=True):
             call.results[i] = self._score(mention, result)
             if len(call.results) == len(call.mentions):
                 self._tell(call.future, [call.results[n] for n in range(len(call.mentions))])
 
+    def _note(self, results: Sequence[Judgement | Exception]) -> None:
+        """Count the texts that failed since the last one that was judged."""
+        failed, reason = self._failing
+        for result in results:
+            failed, reason = (failed + 1, _told(result)) if isinstance(result, Exception) else (0, "")
+        self._failing = failed, reason
+
     def _score(self, mention: Mention, result: Judgement | Exception) -> Score | Unscorable:
         if isinstance(result, Exception):
-            return Unscorable(mention=mention, error=f"{type(result).__name__}: {result}")
+            return Unscorable(mention=mention, error=_told(result))
         return Score(
             mention=mention,
             sentiment=Sentiment(**result["sentiment"]),
@@ -248,6 +266,10 @@ class Worker:
     def _post(self, action: Callable[..., None], *args: object) -> None:
         with suppress(RuntimeError):  # the event loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(action, *args)
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _resolve(future: asyncio.Future[_T], value: _T) -> None:

@@ -30,6 +30,7 @@ class Daemon:
         self.config = config
         self.address = f"http://127.0.0.1:{port}"
         self.token: str | None = None  # what requests bear
+        self.environment: dict[str, str] = {}  # beside our own
         self.log = config.with_suffix(".log")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -44,7 +45,7 @@ class Daemon:
                 [Path(sys.executable).with_name("newsquake"), "run", "-c", self.config],
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "DESK_SECRET": "whsec_dGVzdHMgb2YgbmV3c3F1YWtl"},
+                env={**os.environ, "DESK_SECRET": "whsec_dGVzdHMgb2YgbmV3c3F1YWtl", **self.environment},
             )
         if wait:
             self.wait_ready()
@@ -72,6 +73,11 @@ class Daemon:
         """Ask it to stop, and return its exit code; raise TimeoutExpired where it takes more seconds than `within`."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(timeout=within)
+
+    def wait(self, within: float = START) -> int:
+        """Return its exit code once it has ended by itself."""
+        assert self._process is not None
         return self._process.wait(timeout=within)
 
     def signal(self, number: signal.Signals) -> None:

@@ -10,7 +10,7 @@ import pytest
 from monitor.errors import ScoringError
 from monitor.ports import Unscorable
 from monitor.scoring.preparation import Prepared
-from monitor.scoring.worker import Judgement, Text, Worker, judge_all
+from monitor.scoring.worker import MANY, Judgement, Text, Worker, judge_all
 from monitor.types import EntityId, Mention, ModelId, Score
 from tests.fakes import FakeClock
 from tests.samples import article
@@ -187,3 +187,19 @@ async def test_a_new_model_answers_from_the_next_batch_on(worker: Worker) -> Non
     assert isinstance(before, Score)
     assert isinstance(after, Score)
     assert (before.model, after.model, worker.model) == ("a" * 16, "b" * 16, "b" * 16)
+
+
+def trouble(worker: Worker) -> str | None:
+    """Look anew: mypy takes a property that was None to stay so."""
+    return worker.trouble
+
+
+async def test_one_bad_text_is_its_own_fault_and_many_are_the_models(worker: Worker) -> None:
+    await worker.score([mention("poison")] * (MANY - 1))
+    assert trouble(worker) is None
+    await worker.score([mention("poison")])
+    assert trouble(worker) == f"none of the last {MANY} texts could be judged: ArithmeticError: not a number"
+    await worker.score([mention("good news"), *[mention("poison")] * 3])
+    assert trouble(worker) is None
+    await worker.close()
+    assert trouble(worker) == "the model's thread has ended"
