@@ -33,16 +33,16 @@ from monitor.core.incidents import Folded
 from monitor.delivery.outbox import Outbox
 from monitor.delivery.reconciler import Reconciler
 from monitor.delivery.targets.alertmanager import AlertmanagerTarget
-from monitor.errors import NewsquakeError, OwnershipLost, SourceError, StoreError
-from monitor.lifecycle import Supervisor, signals
+from monitor.errors import NewsquakeError, SourceError, StoreError
+from monitor.housekeeping import Housekeeping, open_store
+from monitor.lifecycle import Stopped, Supervisor, signals
 from monitor.panel import Panel, door
+from monitor.patience import Patience
 from monitor.pipeline import Needle, Pipeline
 from monitor.ports import Clock, Remote, Source, SourceLevel, Target, TargetLevel
 from monitor.scoring.reload import open_worker
 from monitor.sources.push import PushSource
-from monitor.store.operations import prune, upgrade
 from monitor.store.queries import Queries
-from monitor.store.repository import SqlStore
 from monitor.store.tokens import TokenTable
 from monitor.systemd import ServiceManager
 from monitor.telemetry import Telemetry, configure_log
@@ -51,7 +51,6 @@ from monitor.types import BUCKET, TICK, SourceId, TargetId
 WINDOWS = timedelta(hours=25)  # of rollups: what the detector's windows are rebuilt from
 AT_START = ("store.url", "model", "api", "http", "limits.queue", "metrics")  # what a running daemon does not change
 LAST_WORDS = 5.0  # seconds in which a stopping daemon still delivers what is due
-PRUNING = timedelta(hours=6)  # between two looks for texts that are past their retention
 
 log = structlog.get_logger()
 
@@ -142,12 +141,17 @@ class Daemon:
     async def start(self, *, ticking: bool = True) -> None:
         """Bring everything up, and begin to read. Whatever fails here is raised after what was opened is closed.
 
+        A database server that is away is waited for; a stop that is asked for meanwhile ends the start.
+
         Without `ticking`, time passes only where somebody hands ticks to the pipeline, as a replay does.
         """
         began = time.monotonic()
         async with self._changing:
             try:
                 await self._open()
+            except Stopped:
+                await self._supervisor.close(within=5.0)
+                return
             except BaseException:
                 await self._supervisor.close(within=5.0)
                 raise
@@ -217,6 +221,7 @@ class Daemon:
             self._place_target(section_, each)
             self._begin_outbox(each.id)
         self._config = config
+        self._supervisor.spawn("messages of targets that went", self._messages_left(), ends=True)
         self.telemetry.config_reload_successful.set(1)
         log.info("the configuration was read again", sources_changed=len(sources))
 
@@ -229,10 +234,16 @@ class Daemon:
         sources = [(section, self._workshop.source(section)) for section in sources_of(config)]
         address = address_of(config.api.bind)
         listen(address).close()  # a port in use is told before the database is touched and the model loaded
-        if config.store.url.startswith("sqlite:"):
-            await upgrade(config.store.url)
-        self._store = await SqlStore.open(config.store.url, self._clock)
+        opening = open_store(config.store.url, self._clock, self.telemetry)
+        self._store = await self._supervisor.unless_stopped(opening)
         self._supervisor.on_teardown("store", self._store.close)
+        self._housekeeping = Housekeeping(
+            store=self._store,
+            clock=self._clock,
+            telemetry=self.telemetry,
+            retention=lambda: self._config.store.retention,
+            targets=lambda: tuple(self._outboxes),
+        )
         tokens = TokenTable(self._store.reader, self._clock)
         require_token(address, (await tokens.by_hash()).values(), self._clock.now())
         await self._store.own("all")
@@ -297,10 +308,10 @@ class Daemon:
         for source in self._sources:
             self._begin_source(source)
         spawn("interface", self._api.serve())
-        spawn("retention", self._prune())
         heartbeat = self._workshop.heartbeat(self._panel.well)
         if heartbeat is not None:
             spawn("heartbeat", heartbeat.run())
+        spawn("housekeeping", self._housekeeping.run())
         if ticking:
             spawn("ticks", self._tick())
 
@@ -309,7 +320,8 @@ class Daemon:
     async def _read(self, source: Source) -> None:
         """Hand what a source yields to the pipeline. A source that cannot be read is told; the daemon goes on."""
         try:
-            async with aclosing(source.batches(await self._store.positions(source.id))) as batches:
+            resume = await self._patience("sources").insist(lambda: self._store.positions(source.id))
+            async with aclosing(source.batches(resume)) as batches:
                 async for batch in batches:
                     await self._pipeline.submit(batch)
         except SourceError as error:
@@ -318,7 +330,7 @@ class Daemon:
 
     async def _tick(self) -> None:
         """Hand the pipeline each full minute, UTC; at the start the present one, unless a restart comes within it."""
-        told = await self._store.last_tick()
+        told = await self._patience("ticks").insist(self._store.last_tick)
         while True:
             minute = self._clock.now().replace(second=0, microsecond=0)
             if told is None or told < minute:
@@ -326,16 +338,8 @@ class Daemon:
                 told = minute
             await self._clock.sleep((minute + TICK - self._clock.now()).total_seconds())
 
-    async def _prune(self) -> None:
-        """Delete article texts that are past their retention. What the database refuses now is deleted another time."""
-        while True:
-            try:
-                await prune(self._store, before=self._clock.now() - self._config.store.retention)
-            except OwnershipLost:
-                raise
-            except StoreError as error:
-                log.warning("texts past their retention stay until the next look", error=str(error))
-            await self._clock.sleep(PRUNING.total_seconds())
+    async def _messages_left(self) -> None:
+        await self._patience("retention").insist(self._housekeeping.look_after_messages)
 
     async def _told(self, folded: Folded) -> None:
         self._panel.took(folded)
@@ -343,6 +347,9 @@ class Daemon:
             self._witness(folded)
         for _, _, outbox in self._outboxes.values():
             outbox.wake()
+
+    def _patience(self, part: str) -> Patience:
+        return Patience(part, clock=self._clock, telemetry=self.telemetry)
 
     # --- sources and targets come and go ---
 

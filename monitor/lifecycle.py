@@ -10,11 +10,17 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
+T = TypeVar("T")
+
 log = structlog.get_logger()
+
+
+class Stopped(Exception):
+    """A stop was asked for before something was done."""
 
 
 class Supervisor:
@@ -82,6 +88,19 @@ class Supervisor:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def unless_stopped(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what comes of `work`; raise Stopped, and cancel it, where a stop is asked for before."""
+        doing, stop = asyncio.ensure_future(work), asyncio.ensure_future(self.stopping.wait())
+        try:
+            await asyncio.wait([doing, stop], return_when=asyncio.FIRST_COMPLETED)
+            if doing.done():
+                return doing.result()
+            raise Stopped
+        finally:
+            for task in (doing, stop):
+                task.cancel()
+            await asyncio.gather(doing, stop, return_exceptions=True)
 
     @property
     def failed(self) -> bool:

@@ -29,7 +29,7 @@ from monitor.core.intake import IntakeRules, read
 from monitor.core.routing import Route, messages_for
 from monitor.core.stories import StoryBook
 from monitor.core.text.signature import bands
-from monitor.errors import OwnershipLost, StoreError
+from monitor.patience import Patience
 from monitor.ports import Batch, Bus, Clock, Judgement, Ledger, Scorer, Settled, Store, Transaction, Unscorable
 from monitor.telemetry import Telemetry
 from monitor.types import (
@@ -45,7 +45,6 @@ from monitor.types import (
 
 UNIT = 256  # items that are scored and committed together, where that many wait
 MESSAGE_LIFE = timedelta(days=3)  # a message that no target has taken by then is given up
-RETRY_FIRST, RETRY_LAST = 0.5, 30.0  # seconds between two tries of a transaction that the database refused
 
 NOTHING = Folded(incidents=(), changes=())
 
@@ -346,7 +345,8 @@ class Pipeline:
         self._scored: asyncio.Queue[Scored | Tick] = asyncio.Queue(1)
         self._under_way = 0
         self.ticked: datetime | None = None  # the last tick that was decided
-        self._troubles: dict[str, str] = {}  # by stage, why the database refuses, until it accepts again
+        self._reading = Patience("collect", clock=clock, telemetry=telemetry)
+        self._writing = Patience("watch", clock=clock, telemetry=telemetry)
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -358,7 +358,7 @@ class Pipeline:
     @property
     def trouble(self) -> str | None:
         """Why the database refuses to be read or written at present; None where it does not."""
-        return next(iter(self._troubles.values()), None)
+        return self._writing.trouble or self._reading.trouble or self._store.trouble
 
     async def submit(self, batch: Batch) -> None:
         """Hand a batch over; waits while the queue is full."""
@@ -389,8 +389,8 @@ class Pipeline:
             batches = await self._bus.take(UNIT)
             self._telemetry.queue_items.labels("collect").set(self._bus.waiting())
             with self._telemetry.stage_seconds.labels("collect").time():
-                collected = await self._insist(
-                    "collect", partial(collect_step, batches, desk=self.desk, store=self._store)
+                collected = await self._reading.insist(
+                    partial(collect_step, batches, desk=self.desk, store=self._store)
                 )
             self._count("collect", collected.entries)
             await self._collected.put(collected)
@@ -417,32 +417,14 @@ class Pipeline:
     async def _commit(self, work: Scored | Tick) -> Folded:
         if isinstance(work, Tick):
             tick = partial(tick_step, work, store=self._store, needle=self._needle, desk=self.desk)
-            folded = await self._insist("watch", tick)
+            folded = await self._writing.insist(tick)
             self.ticked = work.at
             return folded
-        watched = await self._insist(
-            "watch",
+        watched = await self._writing.insist(
             partial(watch_step, work, store=self._store, needle=self._needle, desk=self.desk, clock=self._clock),
         )
         await self._acknowledge(work, watched.settled)
         return watched.folded
-
-    async def _insist(self, stage: str, step: Callable[[], Awaitable[T]]) -> T:
-        """Try until the database accepts. A stale epoch is the one refusal that no patience mends."""
-        pause = RETRY_FIRST
-        while True:
-            try:
-                result = await step()
-            except OwnershipLost:
-                raise
-            except StoreError as error:
-                self._troubles[stage] = str(error)
-                log.warning("the database refused; trying again", stage=stage, error=str(error), seconds=pause)
-                await self._clock.sleep(pause)
-                pause = min(2 * pause, RETRY_LAST)
-            else:
-                self._troubles.pop(stage, None)
-                return result
 
     async def _acknowledge(self, work: Scored, settled: Sequence[Settled]) -> None:
         ends = iter(settled)

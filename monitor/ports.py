@@ -366,9 +366,21 @@ class Transaction(Protocol):
         """Give an outbox row up, for the reason given (`expired` among them)."""
         ...
 
+    async def expire(self, kept: Collection[TargetId], at: datetime) -> Mapping[TargetId, int]:
+        """Give up, as `expired`, what is past its time in the outbox of any target but these; return of how many each.
+
+        The targets that are kept do so themselves.
+        """
+        ...
+
 
 class Store(Protocol):
     """The database. Writing goes through `transaction`, one at a time; reading never waits for it."""
+
+    @property
+    def trouble(self) -> str | None:
+        """What the store itself waits for at present, inside a transaction; None where it waits for nothing."""
+        ...
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """Begin a transaction at once as the writer; raise OwnershipLost where our epoch is stale."""
@@ -410,6 +422,10 @@ class Store(Protocol):
 
         A row waits behind the earlier pending rows of its incident, due or not: no end overtakes its beginning.
         """
+        ...
+
+    async def stranded(self, kept: Collection[TargetId]) -> Mapping[TargetId, int]:
+        """Return how many messages wait for each target that is not one of these."""
         ...
 
     async def cases(self, target: TargetId, since: datetime) -> Sequence[Case]:

@@ -104,6 +104,12 @@ class Telemetry:
             ("target", "outcome"),
             registry=registry,
         )
+        self.store_refusals = Counter(
+            "newsquake_store_refusals",
+            "Times that the database refused to be read or written, by the part of the daemon that then waited.",
+            ("part",),
+            registry=registry,
+        )
         self.reconciliations = Counter(
             "newsquake_reconciliations",
             "Rounds in which a target was shown all that stands, by outcome.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+from collections import Counter
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
@@ -135,6 +136,7 @@ class FakeStore:
         self.database = database or FakeDatabase()
         self._writing = asyncio.Lock()
         self._owned: dict[str, int] = {}
+        self.trouble: str | None = None
 
     @property
     def tables(self) -> Tables:
@@ -186,6 +188,10 @@ class FakeStore:
             (row for row in first.values() if row.due <= now), key=lambda row: (row.message.created, row.message.key)
         )
         return [Pending(message=row.message, attempts=row.attempts) for row in due[:limit]]
+
+    async def stranded(self, kept: Collection[TargetId]) -> Mapping[TargetId, int]:
+        waiting = [row.message.target for row in self.tables.outbox.values() if row.state == "pending"]
+        return Counter(target for target in waiting if target not in kept)
 
     async def cases(self, target: TargetId, since: datetime) -> Sequence[Case]:
         told = {row.message.incident.id for row in self.tables.outbox.values() if row.message.target == target}
@@ -358,6 +364,14 @@ class FakeTransaction:
     async def reject(self, key: str, target: TargetId, at: datetime, reason: str) -> None:
         for row in self._pending(key, target):
             self._tables.outbox[key, target] = replace(row, state="rejected", ended=at, reason=reason)
+
+    async def expire(self, kept: Collection[TargetId], at: datetime) -> Mapping[TargetId, int]:
+        gone: Counter[TargetId] = Counter()
+        for (key, target), row in self._tables.outbox.items():
+            if target not in kept and row.state == "pending" and row.message.expires <= at:
+                await self.reject(key, target, at, "expired")
+                gone[target] += 1
+        return gone
 
     def _pending(self, key: str, target: TargetId) -> list[OutboxRow]:
         """Return the row, unless it has ended: then nothing more happens to it."""

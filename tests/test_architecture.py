@@ -25,8 +25,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "clock": (*GROUND, "ports"),
     **dict.fromkeys(ADAPTERS, (*GROUND, "ports", "core")),
     "sources": (*GROUND, "ports", "core", "net", "kafka"),
-    "delivery": (*GROUND, "ports", "core", "net", "kafka"),
-    "pipeline": (*GROUND, "ports", "core"),
+    "delivery": (*GROUND, "ports", "core", "net", "kafka", "patience"),
+    "pipeline": (*GROUND, "ports", "core", "patience"),
+    "patience": (*GROUND, "ports"),
     "judging": (*GROUND, "ports", "core"),
     "series": (*GROUND, "ports", "core"),
     "lifecycle": (*GROUND, "ports"),
@@ -34,7 +35,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "config": ("errors",),
 }
 # The composition root: these may import every room.
-TOP = ("assembly", "handling", "panel", "report", "replay", "app", "cli", "commands", "check", "demo")
+TOP = ("housekeeping", "assembly", "handling", "panel", "report", "replay", "app", "cli", "commands", "check", "demo")
 MAY_IMPORT_TORCH = ("monitor/scoring/model.py", "monitor/scoring/explain.py", "monitor/scoring/network.py", "trainer/")
 IMPURE = {"asyncio", "os", "socket", "subprocess", "pathlib", "sqlite3", "random", "time", "threading"}
 

@@ -12,7 +12,8 @@ from monitor.core.entities.watchlist import Watchlist
 from monitor.core.incidents import Folded
 from monitor.core.intake import IntakeRules
 from monitor.errors import StoreError
-from monitor.pipeline import RETRY_FIRST, Desk, Known, Needle, Pipeline, Scored, watch_step
+from monitor.patience import FIRST
+from monitor.pipeline import Desk, Known, Needle, Pipeline, Scored, watch_step
 from monitor.ports import Batch, Ledger, Settled, Unscorable
 from monitor.telemetry import Telemetry
 from monitor.types import Mention, ModelId, Outcome, RawItem, Score, Sentiment
@@ -157,7 +158,7 @@ async def test_a_database_that_takes_nothing_is_told_until_it_does_though_it_can
         await clock.advance(0)
         meanwhile = running.pipeline.trouble
         store.accepts = True
-        await clock.advance(RETRY_FIRST)
+        await clock.advance(FIRST)
         await running.pipeline.drained()
         assert (meanwhile, running.pipeline.trouble) == ("the disk is full", None)
     assert store.tables.ledgers[WIRE] == Ledger(received=2, stored=2)

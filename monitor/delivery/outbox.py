@@ -19,14 +19,13 @@ from typing import TypeVar
 
 import structlog
 
-from monitor.errors import OwnershipLost, StoreError
+from monitor.patience import Patience
 from monitor.ports import Clock, Delivery, Pending, Rejected, Retry, Sent, Store, Target, Transaction
 from monitor.telemetry import Telemetry
 
 BATCH = 50  # messages looked up at once
 POLL = 30.0  # seconds between two looks where nothing wakes us: what an earlier run put off is found so
 FIRST_PAUSE, LAST_PAUSE = 1.0, 300.0  # seconds between two tries of a message
-STORE_PAUSE = 1.0  # seconds before the database is asked again
 EXPIRED = "expired"
 FAULT = "fault"
 
@@ -56,6 +55,7 @@ class Outbox:
         self._telemetry = telemetry
         self._log = log.bind(target=target.id)
         telemetry.expect_target(target.id)
+        self._patience = Patience("outbox", clock=clock, telemetry=telemetry)
         self._woken = asyncio.Event()
         self._turn = asyncio.Lock()
         self._undelivered: set[str] = set()  # keys of the messages that this run has put off
@@ -102,7 +102,7 @@ class Outbox:
             now = self._clock.now()
             if self._next is not None and self._next <= now:
                 self._next = None
-            due = await self._insist(lambda: self._store.pending(self._target.id, now, BATCH))
+            due = await self._patience.insist(lambda: self._store.pending(self._target.id, now, BATCH))
             for pending in due:
                 await self._deliver(pending)
             return bool(due)
@@ -163,19 +163,9 @@ class Outbox:
         self._telemetry.deliveries.labels(self._target.id, outcome).inc()
 
     async def _commit(self, change: Callable[[Transaction], Awaitable[None]]) -> None:
-        await self._insist(partial(self._try_commit, change))
+        """Note a change, however long it takes: an accepted message is not sent again for want of a note."""
+        await self._patience.insist(partial(self._try_commit, change))
 
     async def _try_commit(self, change: Callable[[Transaction], Awaitable[None]]) -> None:
         async with self._store.transaction() as transaction:
             await change(transaction)
-
-    async def _insist(self, step: Callable[[], Awaitable[T]]) -> T:
-        """Try until the database answers: an accepted message is not sent again because its note could not be made."""
-        while True:
-            try:
-                return await step()
-            except OwnershipLost:
-                raise
-            except StoreError as error:
-                self._log.warning("the database refused; trying again", error=str(error), seconds=STORE_PAUSE)
-                await self._clock.sleep(STORE_PAUSE)

@@ -91,7 +91,7 @@ def writing(url: URL) -> AsyncEngine:
 def mending(url: URL) -> AsyncEngine:
     """Return an engine for work on the database as a whole, which may take hours; else as `writing`."""
     if url.get_backend_name() != "sqlite":
-        return server.connect(url, name_of(url), answer=None, pool_size=1, max_overflow=0)
+        return server.connect(url, name_of(url), patient=True, pool_size=1, max_overflow=0)
     return _sqlite_writer(url)
 
 
@@ -135,12 +135,19 @@ def failing_plainly(name: str) -> Iterator[None]:
     """
     try:
         yield
-    except (OperationalError, InterfaceError, OSError) as error:
-        raise _told(name, error) from error
-    except DBAPIError as error:
-        if server.meaning(error) is None and not (server.is_away(error) or type(error) is DatabaseError):
+    except (DBAPIError, OSError) as error:
+        if not _befalls(error):
             raise
         raise _told(name, error) from error
+
+
+def _befalls(error: DBAPIError | OSError) -> bool:
+    if isinstance(error, OSError):
+        return True
+    if (code := getattr(error.orig, "sqlite_errorcode", None)) is not None:
+        # The driver calls a wrong statement operational too.
+        return type(error) in (DatabaseError, InterfaceError, OperationalError) and code != sqlite3.SQLITE_ERROR
+    return server.meaning(error) is not None
 
 
 def _told(name: str, error: BaseException) -> StoreError:

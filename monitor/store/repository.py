@@ -44,6 +44,7 @@ class SqlStore:
         self._writing = asyncio.Lock()
         self._owned: dict[str, int] = {}
         self._stamp = schema.EPOCH
+        self.trouble: str | None = None
 
     @classmethod
     async def open(cls, url: str, clock: Clock) -> SqlStore:
@@ -138,6 +139,13 @@ class SqlStore:
         async with self._connected(self.reader) as connection:
             return [pending_of(row) for row in await connection.execute(asked)]
 
+    async def stranded(self, kept: Collection[TargetId]) -> Mapping[TargetId, int]:
+        rows = schema.outbox.c
+        waiting = (rows.state == "pending") & rows.target.not_in(kept)
+        asked = select(rows.target, func.count()).where(waiting).group_by(rows.target).order_by(rows.target)
+        async with self._connected(self.reader) as connection:
+            return {TargetId(target): messages for target, messages in await connection.execute(asked)}
+
     async def cases(self, target: TargetId, since: datetime) -> Sequence[Case]:
         rows, incidents = schema.outbox.c, schema.incidents.c
         mine = select(rows.incident).where(rows.target == target)
@@ -212,9 +220,16 @@ class SqlStore:
                     if not begun.ending or begun.ticket is None:
                         raise
                     begun.lost = error
-            if begun.lost is not None and not await committed(self._writer, str(begun.ticket), self._clock):
+            if begun.lost is not None and not await self._was_committed(str(begun.ticket)):
                 with failing_plainly(self.name):
                     raise begun.lost
+
+    async def _was_committed(self, ticket: str) -> bool:
+        self.trouble = f"{self.name}: a commit was not answered; waiting for the server to say how it ended"
+        try:
+            return await committed(self._writer, ticket, self._clock)
+        finally:
+            self.trouble = None
 
     def _next_stamp(self) -> datetime:
         """Return the present, or a moment after the last one where the clock stood still: no two are the same."""

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from monitor.errors import ConfigurationError
 
 CONNECT_SECONDS = 10.0
-ANSWER_SECONDS = 60.0  # after which a server that says nothing is taken for gone
+ANSWER_SECONDS = 45.0  # after which a server that says nothing is taken for gone
 LOCK_SECONDS = 10  # how long a statement waits for a row or table that another session holds
 APPLICATION = "newsquake"  # as PostgreSQL's list of sessions shows us
 SETTINGS = {
@@ -69,11 +69,12 @@ def whoami() -> str:
     return f"process {os.getpid()} on {socket.gethostname()}"
 
 
-def connect(url: URL, name: str, *, answer: float | None = ANSWER_SECONDS, **options: Any) -> AsyncEngine:
-    """Return an engine; nothing is connected yet. `answer` None lets a statement take as long as it needs.
+def connect(url: URL, name: str, *, patient: bool = False, **options: Any) -> AsyncEngine:
+    """Return an engine; nothing is connected yet. A patient one lets a statement take as long as it needs.
 
     Raise ConfigurationError where the driver is not installed.
     """
+    answer = None if patient else ANSWER_SECONDS
     settings = {**SETTINGS, "application_name": f"{APPLICATION}: {whoami()}", **options.pop("settings", {})}
     try:
         return create_async_engine(
@@ -96,16 +97,24 @@ def sqlstate(error: BaseException) -> str:
 
 def meaning(error: BaseException) -> str | None:
     """Return what may have befallen a good server, in one line; None for what it does not know."""
+    if is_cut(error):
+        return MEANINGS["08"]
     state = sqlstate(error)
     found = MEANINGS.get(state) or MEANINGS.get(state[:2])
     if found is None:
         return None
-    said = " ".join(str(getattr(error, "orig", error)).partition(">: ")[2].split())
+    said = " ".join(str(getattr(error, "orig", error)).split())
     return f"{found} ({said})" if said else found
+
+
+def is_cut(error: BaseException) -> bool:
+    """Tell whether the connection broke under a statement. A value that cannot be sent is no such thing."""
+    if not isinstance(error, DBAPIError):
+        return False
+    refused = isinstance(error.orig.__cause__, ValueError) if error.orig is not None else False
+    return error.connection_invalidated or (isinstance(error, InterfaceError) and not refused)
 
 
 def is_away(error: BaseException) -> bool:
     """Tell whether this connection is of no more use, and another one, now or later, may be."""
-    if isinstance(error, DBAPIError):
-        return error.connection_invalidated or isinstance(error, InterfaceError) or sqlstate(error).startswith(AWAY)
-    return isinstance(error, OSError) or sqlstate(error).startswith(AWAY)
+    return isinstance(error, OSError) or is_cut(error) or sqlstate(error).startswith(AWAY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -220,6 +221,12 @@ class SqlTransaction:
 
     async def reject(self, key: str, target: TargetId, at: datetime, reason: str) -> None:
         await self._end(key, target, at, state="rejected", reason=reason)
+
+    async def expire(self, kept: Collection[TargetId], at: datetime) -> Mapping[TargetId, int]:
+        rows = schema.outbox.c
+        past = (rows.state == "pending") & rows.target.not_in(kept) & (rows.expires <= at)
+        given_up = update(schema.outbox).where(past).values(state="rejected", ended=at, reason="expired")
+        return Counter((await self._connection.scalars(given_up.returning(rows.target))).all())
 
     async def blank(self, ids: Collection[ArticleId]) -> None:
         """Empty the titles and texts of these articles and of their versions."""

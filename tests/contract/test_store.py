@@ -307,6 +307,20 @@ async def test_an_incident_that_is_over_is_a_case_while_its_messages_stir(store:
     assert [each.incident for each in await store.cases(DESK, T0 + DAY + MINUTE)] == [lasting]
 
 
+async def test_what_waits_for_a_target_that_went_is_told_and_given_up_in_its_time(store: Store) -> None:
+    first, gone = message(incident("all")), TargetId("gone")
+    async with store.transaction() as tx:
+        await tx.post([first, replace(first, target=gone)])
+        assert await tx.expire([DESK], T0) == {}
+    assert await store.stranded([DESK, gone]) == {}
+    assert await store.stranded([DESK]) == {gone: 1}
+    assert await store.stranded([]) == {DESK: 1, gone: 1}
+    async with store.transaction() as tx:
+        assert await tx.expire([DESK], first.expires) == {gone: 1}
+    assert await store.stranded([]) == {DESK: 1}
+    assert await store.pending(gone, T0 + DAY, 9) == []
+
+
 async def test_changes_of_one_moment_are_told_in_the_order_in_which_they_were_made(store: Store) -> None:
     one = incident("all")
     changes = [
