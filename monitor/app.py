@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
-from datetime import timedelta
 from operator import attrgetter
 from pathlib import Path
 from random import Random
@@ -39,17 +38,30 @@ from monitor.lifecycle import Stopped, Supervisor, signals
 from monitor.panel import Panel, door
 from monitor.patience import Patience
 from monitor.pipeline import Needle, Pipeline
-from monitor.ports import Clock, Remote, Source, SourceLevel, Target, TargetLevel
-from monitor.scoring.reload import open_worker
+from monitor.ports import Clock, Promotion, Remote, Source, SourceLevel, Target, TargetLevel
+from monitor.promotion.ports import Judge
+from monitor.promotion.start import begin, references
+from monitor.promotion.succession import WINDOWS, Succession
+from monitor.scoring.references import manifest_of
+from monitor.scoring.reload import open_aside, open_worker
+from monitor.scoring.worker import Worker
 from monitor.sources.push import PushSource
 from monitor.store.queries import Queries
 from monitor.store.tokens import TokenTable
 from monitor.systemd import ServiceManager
 from monitor.telemetry import Telemetry, configure_log
-from monitor.types import BUCKET, TICK, SourceId, TargetId
+from monitor.types import BUCKET, TICK, Json, SourceId, TargetId
 
-WINDOWS = timedelta(hours=25)  # of rollups: what the detector's windows are rebuilt from
-AT_START = ("store.url", "model", "api", "http", "limits.queue", "metrics")  # what a running daemon does not change
+AT_START = (  # what a running daemon does not change
+    "store.url",
+    "model.threads",
+    "model.labels",
+    "model.rescore",
+    "api",
+    "http",
+    "limits.queue",
+    "metrics",
+)
 LAST_WORDS = 5.0  # seconds in which a stopping daemon still delivers what is due
 
 log = structlog.get_logger()
@@ -206,6 +218,7 @@ class Daemon:
         configure_log(config.log.level, json=config.log.format == "json")
         self._pipeline.desk = desk
         self._needle.obey(rules)
+        self._succession.default = config.model.default
         wanted = {SourceId(section.id): section for section in sources_of(config)}
         for id_, (section, _) in list(self._sources.items()):
             if wanted.get(id_) != section:
@@ -247,7 +260,7 @@ class Daemon:
         tokens = TokenTable(self._store.reader, self._clock)
         require_token(address, (await tokens.by_hash()).values(), self._clock.now())
         await self._store.own("all")
-        self._worker = await open_worker(config.model.default, threads=config.model.threads or None, clock=self._clock)
+        reference, self._worker = await self._open_model(await self._store.promotions())
         self._supervisor.on_teardown("model", self._worker.close)
         rows, version = await self._store.load_state()
         if version not in (None, STATE_VERSION):
@@ -255,8 +268,18 @@ class Daemon:
                 f"detector_state: found checkpoint version {version}; this newsquake reads version {STATE_VERSION}"
             )
         now = self._clock.now()
-        rollups = await self._store.rollups(now - WINDOWS, now + BUCKET)
-        self._needle = Needle(load_state(rules_of(config), rows, rollups))
+        learned = load_state(rules_of(config), rows, ())
+        rollups = await self._store.rollups(now - WINDOWS, now + BUCKET, learned.pulse.model)
+        state = await begin(
+            self._store,
+            load_state(rules_of(config), rows, rollups),
+            model=self._worker.model,
+            reference=reference,
+            manifest=manifest_of(reference),
+            default=config.model.default,
+            now=now,
+        )
+        self._needle = Needle(state)
         self._pipeline = Pipeline(
             bus=MemoryBus(config.limits.queue),
             store=self._store,
@@ -266,6 +289,16 @@ class Daemon:
             clock=self._clock,
             telemetry=self.telemetry,
             told=self._told,
+        )
+        self._succession = Succession(
+            store=self._store,
+            seat=self._worker,
+            open_=self._open_aside,
+            way=self._pipeline,
+            clock=self._clock,
+            telemetry=self.telemetry,
+            horizon=config.model.rescore,
+            default=config.model.default,
         )
         async with self._store.transaction() as transaction:
             open_incidents = await transaction.open_incidents()
@@ -277,9 +310,11 @@ class Daemon:
             sources=self._source_levels,
             targets=self._target_levels,
             open_incidents=open_incidents,
+            refused=lambda: self._succession.trouble,
         )
         self.telemetry.watch(self._panel.live, max_keys=config.metrics.max_keys)
         self.telemetry.model_info.labels(self._worker.model).set(1)
+        self.telemetry.model_reload_successful.set(1)
         self._reader = Queries(self._store.reader)
         services = self._panel.services(self._store, self._reader, self._doors, tokens, self._supervisor.stopping)
         app = create_app(
@@ -291,6 +326,28 @@ class Daemon:
             self._place_source(section, source)
         for section_, target in targets:
             self._place_target(section_, target)
+
+    async def _open_model(self, rows: Sequence[Promotion]) -> tuple[str, Worker]:
+        """Open the model that is to serve, from the first place that holds a good one; raise why the last does not."""
+        model = self._config.model
+        *first, last = references(rows, model.default)
+        for reference in first:
+            try:
+                return reference, await self._worker_of(reference)
+            except NewsquakeError as error:
+                log.warning("the recalled model cannot be opened", reference=reference, error=str(error))
+        return last, await self._worker_of(last)
+
+    async def _worker_of(self, reference: str) -> Worker:
+        model = self._config.model
+        return await open_worker(reference, labels=model.labels, threads=model.threads or None, clock=self._clock)
+
+    async def _open_aside(self, reference: str) -> tuple[Judge, Mapping[str, Json]]:
+        """Open a model, verified and warm, and let it stand by."""
+        section = self._config.model
+        model = await open_aside(reference, labels=section.labels, threads=section.threads or None)
+        self._worker.stand_by(model)
+        return model, manifest_of(reference)
 
     def _begin(self, *, ticking: bool) -> None:
         """Set everything in motion. The teardown runs from the last line to the first."""
@@ -314,6 +371,7 @@ class Daemon:
         spawn("housekeeping", self._housekeeping.run())
         if ticking:
             spawn("ticks", self._tick())
+            spawn("models", self._succession.run())
 
     # --- what runs ---
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -55,7 +55,7 @@ def _looks(config: Config, desk: Desk, client: HttpClient, parsers: ParserPool) 
     looks: list[tuple[str, Look]] = [
         ("watchlist", partial(_watchlist, desk)),
         ("store", partial(_store, config.store.url)),
-        ("model", partial(_model, config.model.default)),
+        ("model", partial(_model, config.model.default, config.model.labels)),
         ("api", partial(_api, config.api.bind, config.store.url)),
     ]
     looks += [(f"source {each.id}", partial(_source, each, client, parsers)) for each in sources_of(config)]
@@ -80,8 +80,8 @@ async def _store(url: str) -> str:
     return f"{state.name}: {state.standing}, schema {state.found or 'to be made at the first run'}"
 
 
-async def _model(reference: str) -> str:
-    worker = await open_worker(reference, clock=SystemClock())
+async def _model(reference: str, labels: Mapping[str, str]) -> str:
+    worker = await open_worker(reference, labels=labels, clock=SystemClock())
     await worker.close()
     return f"{reference}: {worker.model}, verified on its golden inputs"
 

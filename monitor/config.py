@@ -103,6 +103,12 @@ class ModelSection(Section):
 
     default: str = Field("builtin", description="`builtin`, `path:DIR`, `package:NAME` or `hub:ORG/NAME`")
     threads: int = Field(0, ge=0, description="CPU threads of the model; 0 takes one for each core")
+    labels: dict[str, Literal["negative", "neutral", "positive"]] = Field(
+        {}, description="what the labels of a checkpoint of others mean, where they bear other names"
+    )
+    rescore: Duration = Field(
+        timedelta(days=30), description="how far back a newly promoted model judges the past before it serves"
+    )
 
 
 class ApiSection(Section):

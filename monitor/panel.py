@@ -47,13 +47,16 @@ class Panel:
         sources: Callable[[], Sequence[SourceLevel]],
         targets: Callable[[], Sequence[TargetLevel]],
         open_incidents: Iterable[Incident],
+        refused: Callable[[], str | None],
     ) -> None:
+        """`refused` says which model was not let in, and why, until one is."""
         self._pipeline = pipeline
         self._scorer = scorer
         self._clock = clock
         self._telemetry = telemetry
         self._sources = sources
         self._targets = targets
+        self._refused = refused
         self._open: dict[IncidentId, Incident] = {incident.id: incident for incident in open_incidents}
         self._seen: tuple[State, int, Sequence[KeyLevel]] | None = None
 
@@ -116,8 +119,9 @@ class Panel:
     def ready(self) -> Sequence[Check]:
         """Tell whether what is handed in now would be judged and stored: by the last real call of each."""
         model, store = self._scorer.trouble, self._pipeline.trouble
+        serving = "; ".join(filter(None, [self._scorer.model, self._refused()]))
         return (
-            Check(name="model", ok=model is None, detail=model or self._scorer.model),
+            Check(name="model", ok=model is None, detail=model or serving),
             Check(name="store", ok=store is None, detail=store or "took the last commit"),
         )
 

@@ -29,6 +29,7 @@ from monitor.core.intake import IntakeRules, read
 from monitor.core.routing import Route, messages_for
 from monitor.core.stories import StoryBook
 from monitor.core.text.signature import bands
+from monitor.errors import NewsquakeError
 from monitor.patience import Patience
 from monitor.ports import Batch, Bus, Clock, Judgement, Ledger, Scorer, Settled, Store, Transaction, Unscorable
 from monitor.telemetry import Telemetry
@@ -107,6 +108,14 @@ class Tick:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Errand:
+    """Work that must not meet a commit, on its way through the same queue; `done` holds its result or its failure."""
+
+    work: Callable[[], Awaitable[object]]
+    done: asyncio.Future[object]
+
+
 class Needle:
     """The detector's state. A decision is adopted only after its commit, so a failure leaves it where the store is."""
 
@@ -160,21 +169,31 @@ async def score_step(collected: Collected, *, scorer: Scorer) -> Scored:
         if not isinstance(entry, tuple):
             return entry
         article, tagged = entry
-        scores: list[Score] = []
-        error: str | None = None
-        for _ in tagged.mentions:
-            result = next(results)
-            if isinstance(result, Unscorable):
-                error = error or result.error
-            else:
-                scores.append(result)
-        if error is not None:
-            return DeadLetter(
-                source=article.source, raw=article.raw, error=f"scoring failed: {error}", received=article.received
-            )
-        return Judged(article=article, scores=tuple(scores), unjudged=tagged.unjudged)
+        return judged(article, [next(results) for _ in tagged.mentions], tagged.unjudged)
 
     return Scored(batches=collected.batches, entries=tuple(judge(entry) for entry in collected.entries))
+
+
+def judged(article: Article, results: Sequence[Score | Unscorable], unjudged: int) -> Judged | DeadLetter:
+    """Return an article with its scores, or, where one is missing, the dead letter it is."""
+    for result in results:
+        if isinstance(result, Unscorable):
+            error = f"scoring failed: {result.error}"
+            return DeadLetter(source=article.source, raw=article.raw, error=error, received=article.received)
+    scores = tuple(result for result in results if isinstance(result, Score))
+    return Judged(article=article, scores=scores, unjudged=unjudged)
+
+
+async def rescore_step(scored: Scored, *, scorer: Scorer) -> Scored:
+    """Judge again what a model has judged that has been replaced meanwhile: one model alone moves the needle."""
+    entries: list[DeadLetter | Known | Judged] = []
+    for entry in scored.entries:
+        if isinstance(entry, Judged) and any(score.model != scorer.model for score in entry.scores):
+            results = await scorer.score([score.mention for score in entry.scores])
+            entries.append(judged(entry.article, results, entry.unjudged))
+        else:
+            entries.append(entry)
+    return replace(scored, entries=tuple(entries))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -313,6 +332,24 @@ async def _account(batches: Sequence[Batch], settled: Sequence[Settled], transac
         await transaction.advance(position)
 
 
+async def _run(errand: Errand) -> None:
+    try:
+        result = await errand.work()
+    except NewsquakeError as error:
+        _end(errand.done, error)
+    else:
+        _end(errand.done, result)
+
+
+def _end(done: asyncio.Future[object], end: object) -> None:
+    if done.done():  # whoever asked for it is gone
+        return
+    if isinstance(end, NewsquakeError):
+        done.set_exception(end)
+    else:
+        done.set_result(end)
+
+
 OUTCOMES: dict[type, str] = {DeadLetter: "dead", Known: "known", tuple: "read", Judged: "judged"}
 
 
@@ -342,7 +379,7 @@ class Pipeline:
         self._told = told
         # One unit waits between two steps at most: what waits longer waits on the bus, where it slows the source.
         self._collected: asyncio.Queue[Collected] = asyncio.Queue(1)
-        self._scored: asyncio.Queue[Scored | Tick] = asyncio.Queue(1)
+        self._scored: asyncio.Queue[Scored | Tick | Errand] = asyncio.Queue(1)
         self._under_way = 0
         self.ticked: datetime | None = None  # the last tick that was decided
         self._reading = Patience("collect", clock=clock, telemetry=telemetry)
@@ -379,6 +416,20 @@ class Pipeline:
             self._leave(1)
             raise
 
+    async def between(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Run something between two commits, after those of all that has been scored before; return what it returns.
+
+        What it raises is raised here, and the pipeline goes on.
+        """
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._enter()
+        try:
+            await self._scored.put(Errand(work=work, done=done))  # type: ignore[arg-type]  # a future is invariant
+        except BaseException:
+            self._leave(1)
+            raise
+        return await done
+
     async def drained(self) -> None:
         """Return when nothing handed over is still under way."""
         await self._idle.wait()
@@ -408,6 +459,10 @@ class Pipeline:
         """Run `watch_step` for ever. What the database refuses is tried again: it waits here, nothing is dropped."""
         while True:
             work = await self._scored.get()
+            if isinstance(work, Errand):
+                await _run(work)
+                self._leave(1)
+                continue
             with self._telemetry.stage_seconds.labels("watch").time():
                 folded = await self._commit(work)
             if folded.incidents:
@@ -420,6 +475,7 @@ class Pipeline:
             folded = await self._writing.insist(tick)
             self.ticked = work.at
             return folded
+        work = await rescore_step(work, scorer=self._scorer)
         watched = await self._writing.insist(
             partial(watch_step, work, store=self._store, needle=self._needle, desk=self.desk, clock=self._clock),
         )

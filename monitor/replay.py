@@ -116,7 +116,8 @@ async def replay(archive: Path, config_path: Path, report: Path) -> None:
     except OSError as error:
         raise ConfigurationError(f"--report: {report}: cannot make this folder ({error.strerror})") from error
     began, ended = items[0].received, items[-1].received
-    scorer = await open_worker(config.model.default, threads=config.model.threads or None, clock=SystemClock())
+    model = config.model
+    scorer = await open_worker(model.default, labels=model.labels, threads=model.threads or None, clock=SystemClock())
     try:
         async with rehearsal(config, scorer, began) as stage:
             with Progress(console=Console(stderr=True)) as progress:

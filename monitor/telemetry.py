@@ -91,6 +91,15 @@ class Telemetry:
         self.model_info = Gauge(
             "newsquake_model_info", "The model that serves; always 1.", ("model",), registry=registry
         )
+        self.models = Gauge(
+            "newsquake_models", "Models that were ever staged or served, by state.", ("state",), registry=registry
+        )
+        self.model_rescoring = Gauge(
+            "newsquake_model_rescoring_articles",
+            "Stored articles of the recent past, as the model that last judged them anew fared with them.",
+            ("outcome",),
+            registry=registry,
+        )
         self.config_reload_successful = Gauge(
             "newsquake_config_reload_successful",
             "1 if the last attempt to load the configuration succeeded.",

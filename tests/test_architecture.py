@@ -28,6 +28,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "delivery": (*GROUND, "ports", "core", "net", "kafka", "patience"),
     "pipeline": (*GROUND, "ports", "core", "patience"),
     "patience": (*GROUND, "ports"),
+    "promotion": (*GROUND, "ports", "core", "pipeline", "patience"),
     "judging": (*GROUND, "ports", "core"),
     "series": (*GROUND, "ports", "core"),
     "lifecycle": (*GROUND, "ports"),

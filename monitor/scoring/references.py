@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
+from monitor.core.manifest import NAME
 from monitor.errors import ArtefactError, ConfigurationError
 
 BUILTIN = Path(__file__).resolve().parent.parent / "data" / "model"
@@ -33,6 +36,12 @@ def require(reference: str) -> None:
     """Raise as `locate` does for what can be told at once, without asking a hub: before seconds go into torch."""
     if not reference.startswith("hub:"):
         locate(reference)
+
+
+def manifest_of(reference: str) -> dict[str, Any]:
+    """Return the manifest of a model that has been opened; a checkpoint of others has none."""
+    path = locate(reference) / NAME
+    return dict(json.loads(path.read_bytes())) if path.is_file() else {}
 
 
 def _folder(folder: Path, reference: str) -> Path:

@@ -1,4 +1,4 @@
-"""A model is opened beside the event loop and put in place between two batches; a bad one leaves the old serving."""
+"""A model is opened beside the event loop: verified, warmed up and compared before anything that serves is touched."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
-from monitor.errors import NewsquakeError
 from monitor.ports import Clock
 from monitor.scoring.references import require
 from monitor.scoring.worker import Model, Worker
-from monitor.telemetry import Telemetry
-from monitor.types import ModelId
 
 
 async def open_worker(
@@ -37,30 +34,3 @@ async def open_aside(
         return open_model(reference, labels=labels, threads=threads, cache=cache)
 
     return await asyncio.to_thread(work)
-
-
-async def swap(
-    worker: Worker,
-    reference: str,
-    telemetry: Telemetry,
-    *,
-    labels: Mapping[str, str] | None = None,
-    threads: int | None = None,
-    cache: Path | None = None,
-) -> ModelId:
-    """Open a model, verified and warm, and let the worker answer with it; return its id.
-
-    Whatever is wrong with it is raised (ArtefactError, ConfigurationError) before the worker is touched, and
-    `newsquake_model_reload_successful` says 0 until a swap succeeds.
-    """
-    try:
-        model = await open_aside(reference, labels=labels, threads=threads, cache=cache)
-        old = await worker.replace(model)
-    except NewsquakeError:
-        telemetry.model_reload_successful.set(0)
-        raise
-    if old != model.id:
-        telemetry.model_info.remove(old)
-    telemetry.model_info.labels(model.id).set(1)
-    telemetry.model_reload_successful.set(1)
-    return model.id

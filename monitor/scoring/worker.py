@@ -1,5 +1,9 @@
-"""One thread owns the model. It takes what waits, judges it in batches of like length, and gives every waiter its
-results or the reason why there are none."""
+"""One thread owns the models: the one that serves, and now and then one that stands by to take over.
+
+It takes what waits, judges it in batches of like length, and gives every waiter its results or the reason why there are
+none. What is asked quietly (old stories, for the one that stands by) is judged in small batches when nobody else waits,
+and beside a steady load it gets one text in ten, so that it comes to an end all the same.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +28,8 @@ _T = TypeVar("_T")
 
 MANY = 8  # texts that fail one after the other are no longer the texts' fault
 TAKE = 512  # texts taken at once: enough to find like lengths, few enough that nobody waits long behind them
+QUIET = 32  # of those that are asked quietly: what comes meanwhile waits for these
+SHARE = 9  # texts of others that are judged first, for each that is asked quietly
 
 
 class Model(Protocol):
@@ -109,22 +115,33 @@ class _Call:
 
 
 @dataclass(slots=True, eq=False)
-class _Swap:
+class _Seat:
+    """A model, the budget it is left with, and what waits for it."""
+
     model: Model
-    future: asyncio.Future[ModelId]
+    budget: int
+    waiting: deque[tuple[_Call, int]] = field(default_factory=deque)
+
+    def take(self, limit: int) -> list[tuple[_Call, int]]:
+        taken: list[tuple[_Call, int]] = []
+        while self.waiting and len(taken) < limit:
+            entry = self.waiting.popleft()
+            if not entry[0].abandoned:
+                taken.append(entry)
+        return taken
 
 
 class Worker:
     """A Scorer. Make it in a running event loop; `close` ends its thread."""
 
     def __init__(self, model: Model, clock: Clock) -> None:
-        self._model, self._clock = model, clock
-        self._budget = model.budget
+        self._serving = _Seat(model, model.budget)
+        self._quiet = _Seat(model, model.budget)
+        self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._wake = threading.Condition()
-        self._waiting: deque[tuple[_Call, int]] = deque()
         self._calls: set[_Call] = set()
-        self._swap: _Swap | None = None
+        self._patience = 0  # texts that go before those asked quietly, where such texts wait
         self._closing = False
         self._failure: BaseException | None = None
         self._failing = 0, ""  # texts that failed since the last one that was judged, and why the last did
@@ -134,7 +151,7 @@ class Worker:
     @property
     def model(self) -> ModelId:
         """The model that answers now."""
-        return self._model.id
+        return self._serving.model.id
 
     @property
     def alive(self) -> bool:
@@ -151,13 +168,40 @@ class Worker:
 
     async def score(self, mentions: Sequence[Mention]) -> Sequence[Score | Unscorable]:
         """Judge the mentions; one result each, in order. Raise ScoringError where the model's thread has ended."""
+        return await self._ask(self._serving, mentions)
+
+    async def score_quietly(self, mentions: Sequence[Mention]) -> Sequence[Score | Unscorable]:
+        """As `score`, by the model that stands by (where none does, by the one that serves), after everybody else."""
+        return await self._ask(self._quiet, mentions)
+
+    def stand_by(self, model: Model) -> None:
+        """Let `model` answer what is asked quietly from now on."""
+        with self._wake:
+            self._quiet.model, self._quiet.budget = model, model.budget
+
+    def stand_down(self) -> None:
+        """Let the serving model answer everything again, and let go of the one that stood by."""
+        self.stand_by(self._serving.model)
+
+    def take_over(self) -> ModelId:
+        """Let the model that stands by answer from the next batch on; return the id of the one it replaces.
+
+        A call under way may so be answered by both; its scores say which by whom.
+        """
+        with self._wake:
+            self._require_alive()
+            old, model = self._serving.model.id, self._quiet.model
+            self._serving.model, self._serving.budget = model, model.budget
+            return old
+
+    async def _ask(self, seat: _Seat, mentions: Sequence[Mention]) -> Sequence[Score | Unscorable]:
         if not mentions:
             return []
         call = _Call(mentions, self._loop.create_future())
         with self._wake:
             self._require_alive()
             self._calls.add(call)
-            self._waiting.extend((call, i) for i in range(len(mentions)))
+            seat.waiting.extend((call, i) for i in range(len(mentions)))
             self._wake.notify()
         try:
             return await call.future
@@ -165,17 +209,6 @@ class Worker:
             call.abandoned = True
             with self._wake:
                 self._calls.discard(call)
-
-    async def replace(self, model: Model) -> ModelId:
-        """Let `model` answer from the next batch on; return the id of the one it replaces."""
-        swap = _Swap(model, self._loop.create_future())
-        with self._wake:
-            self._require_alive()
-            if self._swap is not None:
-                raise ScoringError("another model is being put in place")
-            self._swap = swap
-            self._wake.notify()
-        return await swap.future
 
     async def close(self) -> None:
         """End the thread after the batch it is at; whoever still waits gets ScoringError. Safe to call twice."""
@@ -194,37 +227,38 @@ class Worker:
 
     def _run(self) -> None:
         try:
-            while (taken := self._take()) is not None:
-                self._judge(taken)
+            while (work := self._take()) is not None:
+                self._judge(*work)
         except BaseException as error:  # noqa: BLE001 - it reaches every waiter, now and later
             self._failure = error
         finally:
             self._abort()
 
-    def _take(self) -> list[tuple[_Call, int]] | None:
-        """Wait for work, put a new model in place, and take what waits. None: the end."""
+    def _take(self) -> tuple[_Seat, Model, list[tuple[_Call, int]]] | None:
+        """Wait for work, and take it together with the model that is to do it. None: the end."""
         with self._wake:
-            self._wake.wait_for(lambda: self._waiting or self._swap or self._closing)
+            self._wake.wait_for(lambda: self._serving.waiting or self._quiet.waiting or self._closing)
             if self._closing:
                 return None
-            if self._swap is not None:
-                old, self._model, self._budget = self._model.id, self._swap.model, self._swap.model.budget
-                self._tell(self._swap.future, old)
-                self._swap = None
-            taken: list[tuple[_Call, int]] = []
-            while self._waiting and len(taken) < TAKE:
-                entry = self._waiting.popleft()
-                if not entry[0].abandoned:
-                    taken.append(entry)
-            return taken
+            if self._quiet.waiting and (not self._serving.waiting or self._patience <= 0):
+                seat, taken = self._quiet, self._quiet.take(QUIET)
+                self._patience = SHARE * len(taken)
+            else:
+                seat, taken = self._serving, self._serving.take(TAKE)
+                self._patience = max(0, self._patience - len(taken))
+            return seat, seat.model, taken
 
-    def _judge(self, taken: Sequence[tuple[_Call, int]]) -> None:
+    def _judge(self, seat: _Seat, model: Model, taken: Sequence[tuple[_Call, int]]) -> None:
         mentions = [call.mentions[i] for call, i in taken]
         texts = [(mention.article.document, mention.spans) for mention in mentions]
-        results, self._budget = judge_all(self._model, texts, self._budget)
-        self._note(results)
+        results, budget = judge_all(model, texts, seat.budget)
+        if seat is self._serving:
+            self._note(results)
+        with self._wake:
+            if seat.model is model:
+                seat.budget = budget
         for (call, i), mention, result in zip(taken, mentions, results, strict=True):
-            call.results[i] = self._score(mention, result)
+            call.results[i] = self._score(model.id, mention, result)
             if len(call.results) == len(call.mentions):
                 self._tell(call.future, [call.results[n] for n in range(len(call.mentions))])
 
@@ -235,14 +269,14 @@ class Worker:
             failed, reason = (failed + 1, _told(result)) if isinstance(result, Exception) else (0, "")
         self._failing = failed, reason
 
-    def _score(self, mention: Mention, result: Judgement | Exception) -> Score | Unscorable:
+    def _score(self, model: ModelId, mention: Mention, result: Judgement | Exception) -> Score | Unscorable:
         if isinstance(result, Exception):
             return Unscorable(mention=mention, error=_told(result))
         return Score(
             mention=mention,
             sentiment=Sentiment(**result["sentiment"]),
             topics=result.get("topic", {}) if mention.entity is None else {},
-            model=self._model.id,
+            model=model,
             scored=self._clock.now(),
         )
 
@@ -250,11 +284,7 @@ class Worker:
         """Let no waiter wait for a thread that is gone."""
         with self._wake:
             reason = "has been closed" if self._failure is None else f"has died: {self._failure!r}"
-            futures: list[asyncio.Future[list[Score | Unscorable]] | asyncio.Future[ModelId]] = [
-                call.future for call in self._calls
-            ]
-            if self._swap is not None:
-                futures.append(self._swap.future)
+            futures = [call.future for call in self._calls]
         for future in futures:
             error = ScoringError(f"the model's thread {reason}")
             error.__cause__ = self._failure

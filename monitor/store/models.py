@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -163,6 +164,39 @@ async def move(
     mine = (TABLE.c.id == id_) & (TABLE.c.state == of.value)
     changed = await connection.execute(update(TABLE).where(mine).values(state=state.value, since=at, error=error))
     return bool(changed.rowcount)
+
+
+async def serve(connection: AsyncConnection, id_: ModelId, at: datetime, *, of: ModelState) -> bool:
+    """Let a model serve from `at` on, and the one that did be retired, or withdrawn if this one was recalled.
+
+    False, and nothing is changed, where somebody else has changed its state meanwhile.
+    """
+    rows = await _locked(connection)
+    mine = next((row for row in rows if row.id == id_ and row.state is of), None)
+    if mine is None:
+        return False
+    former = _serving(rows)
+    if former is not None:
+        end = ModelState.WITHDRAWN if of is ModelState.RECALLED else ModelState.RETIRED
+        await move(connection, former.id, end, at, of=ModelState.SERVING)
+    await put(connection, replace(mine, state=ModelState.SERVING, since=at, changeover=at, error=None))
+    return True
+
+
+async def install(
+    connection: AsyncConnection, reference: str, id_: ModelId, manifest: Mapping[str, Json], at: datetime
+) -> None:
+    """Let a model serve because it is what was found: at the first start, or in the place of the one that served."""
+    former = _serving(await _locked(connection))
+    if former is not None:
+        await move(connection, former.id, ModelState.RETIRED, at, of=ModelState.SERVING)
+    row = Promotion(id=id_, reference=reference, state=ModelState.SERVING, since=at, manifest=manifest, changeover=at)
+    await put(connection, row)
+
+
+async def configure(connection: AsyncConnection, id_: ModelId) -> None:
+    """Mark the model that the configuration names, and no other."""
+    await connection.execute(update(TABLE).values(configured=TABLE.c.id == id_))
 
 
 async def _locked(connection: AsyncConnection) -> list[Promotion]:

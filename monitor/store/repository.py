@@ -13,8 +13,8 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from monitor.errors import OwnershipLost
-from monitor.ports import Case, Clock, Ledger, Mark, Owner, Pending
-from monitor.store import schema
+from monitor.ports import Case, Clock, Ledger, Mark, Owner, Pending, Promotion
+from monitor.store import history, models, schema
 from monitor.store.doubt import committed
 from monitor.store.engine import failing_plainly, file_of, locate, name_of, plainly, reading, writing
 from monitor.store.lock import FileLock, Lock, ServerLock
@@ -24,7 +24,18 @@ from monitor.store.schema import HexId, Moment
 from monitor.store.server import is_away, whoami
 from monitor.store.statements import Statements
 from monitor.store.transaction import SqlTransaction, known
-from monitor.types import ArticleId, IncidentId, IncidentState, Json, Position, Rollup, SourceId, TargetId
+from monitor.types import (
+    Article,
+    ArticleId,
+    IncidentId,
+    IncidentState,
+    Json,
+    ModelId,
+    Position,
+    Rollup,
+    SourceId,
+    TargetId,
+)
 
 
 class SqlStore:
@@ -105,7 +116,8 @@ class SqlStore:
             newest: datetime | None = await connection.scalar(select(func.max(schema.ticks.c.at)))
         return newest
 
-    async def rollups(self, since: datetime, until: datetime) -> Sequence[Rollup]:
+    async def rollups(self, since: datetime, until: datetime, model: ModelId | None = None) -> Sequence[Rollup]:
+        """As `ports.Store.rollups`; where a model is named, only its own."""
         table, parts = schema.rollups, schema.rollup_origins
         asked = (
             select(table)
@@ -117,6 +129,8 @@ class SqlStore:
             .where(parts.c.bucket >= since, parts.c.bucket < until)
             .order_by(parts.c.publisher, parts.c.source)
         )
+        if model is not None:
+            asked, origins = asked.where(table.c.model == model), origins.where(parts.c.model == model)
         async with self._connected(self.reader) as connection:
             rows = (await connection.execute(asked)).all()
             return rollups_of(rows, await connection.execute(origins))
@@ -171,6 +185,21 @@ class SqlStore:
         )
         async with self._connected(self.reader) as connection:
             return cases_of(await connection.execute(asked))
+
+    async def promotions(self) -> Sequence[Promotion]:
+        """Return every model that was ever staged or served here, the last changed first."""
+        async with self._connected(self.reader) as connection:
+            return await models.standing(connection)
+
+    async def unjudged(self, model: ModelId, since: datetime, after: Mark, limit: int) -> Sequence[Article]:
+        """As `history.unjudged`."""
+        async with self._connected(self.reader) as connection:
+            return await history.unjudged(connection, model, since, after, limit)
+
+    async def count_unjudged(self, model: ModelId, since: datetime) -> int:
+        """As `history.count_unjudged`."""
+        async with self._connected(self.reader) as connection:
+            return await history.count_unjudged(connection, model, since)
 
     async def outdated(self, before: datetime, after: Mark, limit: int) -> Sequence[Mark]:
         """Return articles received before a moment whose texts are still kept, oldest first, beginning after a mark."""

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.codec import from_json, to_json
 from monitor.ports import Judgement, Ledger, Told
-from monitor.store import schema
+from monitor.store import history, models, schema
 from monitor.store.rows import evidence_of, told_of
 from monitor.store.schema import stored_moment
 from monitor.store.server import dumps
@@ -30,10 +30,12 @@ from monitor.types import (
     Key,
     Message,
     ModelId,
+    ModelState,
     Position,
     Rollup,
     Signal,
     SourceId,
+    StoryId,
     TargetId,
     Timeliness,
     Verdict,
@@ -227,6 +229,34 @@ class SqlTransaction:
         past = (rows.state == "pending") & rows.target.not_in(kept) & (rows.expires <= at)
         given_up = update(schema.outbox).where(past).values(state="rejected", ended=at, reason="expired")
         return Counter((await self._connection.scalars(given_up.returning(rows.target))).all())
+
+    async def judged(self, model: ModelId, ids: Collection[ArticleId]) -> set[ArticleId]:
+        """As `history.judged`."""
+        return await history.judged(self._connection, model, ids)
+
+    async def stories(self, ids: Collection[ArticleId]) -> Mapping[ArticleId, Mapping[Key, StoryId]]:
+        """As `history.stories`."""
+        return await history.stories(self._connection, ids)
+
+    async def stage_model(self, reference: str, id_: ModelId, manifest: Mapping[str, Json]) -> None:
+        """As `models.stage`, now."""
+        await models.stage(self._connection, reference, id_, manifest, self._now)
+
+    async def move_model(self, id_: ModelId, state: ModelState, *, of: ModelState, error: str | None = None) -> bool:
+        """As `models.move`, now."""
+        return await models.move(self._connection, id_, state, self._now, of=of, error=error)
+
+    async def serve_model(self, id_: ModelId, at: datetime, *, of: ModelState) -> bool:
+        """As `models.serve`."""
+        return await models.serve(self._connection, id_, at, of=of)
+
+    async def install_model(self, reference: str, id_: ModelId, manifest: Mapping[str, Json]) -> None:
+        """As `models.install`, now."""
+        await models.install(self._connection, reference, id_, manifest, self._now)
+
+    async def configure_model(self, id_: ModelId) -> None:
+        """As `models.configure`."""
+        await models.configure(self._connection, id_)
 
     async def blank(self, ids: Collection[ArticleId]) -> None:
         """Empty the titles and texts of these articles and of their versions."""

@@ -42,6 +42,7 @@ names = ["Acme Group"]
 id = "bolt"
 names = ["Bolt Motors", "博尔特汽车"]
 """
+WORDS_MODEL = ModelId("words")
 BAD = ("fraud", "plunge", "default", "raid", "loss", "欺诈", "暴跌", "亏损")
 # Enough different words that no two headlines made of them are near-copies.
 WORDS = [
@@ -59,17 +60,17 @@ WORDS = [
 class WordScorer:
     """Judges by single words: negative where a bad one stands in the text, else neutral."""
 
-    model = ModelId("words")
-
-    def __init__(self, clock: DrivenClock) -> None:
+    def __init__(self, clock: DrivenClock, model: ModelId = WORDS_MODEL, bad: Sequence[str] = BAD) -> None:
+        self.model = model
         self._clock = clock
+        self._bad = bad
 
     async def score(self, mentions: Sequence[Mention]) -> Sequence[Score | Unscorable]:
         return [self._judge(mention) for mention in mentions]
 
     def _judge(self, mention: Mention) -> Score:
         text = mention.article.document.lower()
-        bad = any(word in text for word in BAD)
+        bad = any(word in text for word in self._bad)
         sentiment = (
             Sentiment(negative=0.92, neutral=0.05, positive=0.03)
             if bad

@@ -10,7 +10,7 @@ import pytest
 from monitor.errors import ScoringError
 from monitor.ports import Unscorable
 from monitor.scoring.preparation import Prepared
-from monitor.scoring.worker import MANY, Judgement, Text, Worker, judge_all
+from monitor.scoring.worker import MANY, QUIET, TAKE, Judgement, Text, Worker, judge_all
 from monitor.types import EntityId, Mention, ModelId, Score
 from tests.fakes import FakeClock
 from tests.samples import article
@@ -182,11 +182,42 @@ async def test_a_caller_that_gives_up_costs_nothing_more() -> None:
 
 async def test_a_new_model_answers_from_the_next_batch_on(worker: Worker) -> None:
     (before,) = await worker.score([mention("x")])
-    assert await worker.replace(Fake("b" * 16)) == "a" * 16
+    worker.stand_by(Fake("b" * 16))
+    (between,) = await worker.score([mention("x")])
+    assert worker.take_over() == "a" * 16
     (after,) = await worker.score([mention("x")])
-    assert isinstance(before, Score)
-    assert isinstance(after, Score)
-    assert (before.model, after.model, worker.model) == ("a" * 16, "b" * 16, "b" * 16)
+    assert [each.model[0] for each in (before, between, after) if isinstance(each, Score)] == ["a", "a", "b"]
+    assert worker.model == "b" * 16
+
+
+async def test_what_is_asked_quietly_is_judged_by_the_model_that_stands_by(worker: Worker) -> None:
+    worker.stand_by(Fake("b" * 16))
+    (aside,) = await worker.score_quietly([mention("x")])
+    worker.stand_down()
+    (alone,) = await worker.score_quietly([mention("x")])
+    assert [each.model[0] for each in (aside, alone) if isinstance(each, Score)] == ["b", "a"]
+
+
+async def test_what_is_asked_quietly_waits_for_the_others_but_not_for_ever() -> None:
+    model, (begun, gate) = Fake(budget=1), (threading.Event(), threading.Event())
+    model.before = held(begun, gate)
+    worker = Worker(model, FakeClock(NOW))
+    ends: list[str] = []
+
+    async def ask(name: str, texts: int, call: Callable[[Sequence[Mention]], object]) -> None:
+        await call([mention("x" * (index + 1)) for index in range(texts)])  # type: ignore[misc]  # it is awaitable
+        ends.append(name)
+
+    first = asyncio.create_task(ask("first", 1, worker.score))
+    await asyncio.to_thread(begun.wait, 10)
+    quiet = [asyncio.create_task(ask(f"quiet {n}", QUIET, worker.score_quietly)) for n in range(2)]
+    live = [asyncio.create_task(ask(f"live {n}", TAKE, worker.score)) for n in range(3)]
+    await asyncio.sleep(0)
+    gate.set()
+    await asyncio.gather(first, *quiet, *live)
+    await worker.close()
+    # One quiet batch is let in at once, the next after nine times as many texts of the others, not after all of them.
+    assert ends == ["first", "quiet 0", "live 0", "quiet 1", "live 1", "live 2"]
 
 
 def trouble(worker: Worker) -> str | None:

@@ -1,8 +1,10 @@
 """Change of the instrument: another model takes the needle over, and nothing moves by that alone.
 
     relive(state, rollups, until) -> State                 what one model's judgements of the past would have taught
-    change_over(state, tracks, model, now, taught) -> State
-    absorb(state, rollups, now) -> State                   old stories, judged afterwards, fill the windows
+    change_over(state, tracks, model, now, taught) -> Decision
+    absorb(state, rollups, now) -> Decision                old stories, judged afterwards, fill the windows
+
+A decision of these two tells nothing; it has a state to adopt after the commit, and the checkpoint rows that changed.
 
 What does not depend on a model (the time watched, the seasons, who was heard when, what was told) is kept. What does is
 exchanged for what the new model says of the same past:
@@ -31,7 +33,7 @@ from math import isclose
 from monitor.core.detect.baseline import SETTLED, Dispersion, Group, Level, dispersion_from
 from monitor.core.detect.budget import WINDOWS
 from monitor.core.detect.calendar import BUCKETS
-from monitor.core.detect.detector import GAP, decide
+from monitor.core.detect.detector import GAP, Decision, decide
 from monitor.core.detect.judging import Window, judge, normal_of
 from monitor.core.detect.learning import SHARE_STORIES, relevel
 from monitor.core.detect.state import KEPT, Draft, Firing, State
@@ -72,7 +74,7 @@ def _pass_time(state: State, until: datetime) -> State:
 
 def change_over(
     state: State, tracks: Mapping[Key, Track], model: ModelId, now: datetime, taught: Taught | None = None
-) -> State:
+) -> Decision:
     """Return the state with which `model` goes on from `now`.
 
     tracks  the windows' cells, by this model
@@ -93,10 +95,10 @@ def change_over(
         for name, group in state.groups.items():
             draft.set_group(name, replace(group, settled=0))
     _know(former, draft, sorted(draft.keys), bucket_of(now))
-    return draft.frozen()
+    return Decision(draft.frozen(), (), frozenset(draft.changed))
 
 
-def absorb(state: State, rollups: Sequence[Rollup], now: datetime) -> State:
+def absorb(state: State, rollups: Sequence[Rollup], now: datetime) -> Decision:
     """Return the state with old stories, judged only now by the serving model, in its windows.
 
     They teach nothing: what was normal then is taught by the model that judged them at their time, until
@@ -110,7 +112,7 @@ def absorb(state: State, rollups: Sequence[Rollup], now: datetime) -> State:
             draft.tracks[rollup.key] = added(draft.tracks.get(rollup.key, ()), rollup)
             filled.add(rollup.key)
     _know(former, draft, sorted(filled & draft.keys.keys()), bucket_of(now))
-    return draft.frozen()
+    return Decision(draft.frozen(), (), frozenset(draft.changed))
 
 
 def _renamed(before: Track, after: Track, serving: ModelId | None, model: ModelId) -> Track:

@@ -75,7 +75,7 @@ class Newsroom:
 
     def change_over(self) -> None:
         tracks = tracks_of((one for one in self.past[NEW] if one.bucket > self.now - timedelta(hours=25)), 0)
-        self.state = change_over(self.state, tracks, NEW, self.now, self.taught())
+        self.state = change_over(self.state, tracks, NEW, self.now, self.taught()).state
         self.model = NEW
 
     def kinds(self) -> list[SignalKind]:
@@ -195,12 +195,12 @@ def test_taken_over_at_once_it_is_doubted_until_the_past_is_judged() -> None:
     room = Newsroom()
     room.days(6, SAME)
     before = room.expected("entity:acme")
-    room.state = change_over(room.state, {}, NEW, room.now)
+    room.state = change_over(room.state, {}, NEW, room.now).state
     room.model = NEW
     assert room.state.pulse.taught == OLD
     assert room.state.groups["entity"].doubt > 0
     assert room.expected("entity:acme") == before
-    room.state = change_over(room.state, room.state.tracks, NEW, room.now, room.taught())
+    room.state = change_over(room.state, room.state.tracks, NEW, room.now, room.taught()).state
     assert room.state.pulse.taught is None
     assert room.state.groups["entity"].doubt == 0
 
@@ -210,7 +210,7 @@ def test_a_surge_outlives_that_its_windows_are_empty_for_a_while() -> None:
     room.days(6, SAME)
     room.burst(25, True, True)
     told = len(room.signals)
-    room.state = change_over(room.state, {}, NEW, room.now)
+    room.state = change_over(room.state, {}, NEW, room.now).state
     room.model = NEW
     room.wait(HOUR / 2)
     assert room.signals[told:] == []
@@ -222,9 +222,9 @@ def test_old_stories_that_come_afterwards_are_known(known: int) -> None:
     room.days(6, SAME)
     room.burst(known, False, True)
     late = [one for one in room.past[NEW] if one.bucket > room.now - 2 * HOUR]
-    room.state = change_over(room.state, {}, NEW, room.now)
+    room.state = change_over(room.state, {}, NEW, room.now).state
     room.model = NEW
-    room.state = absorb(room.state, late, room.now)
+    room.state = absorb(room.state, late, room.now).state
     room.burst(1, True, True)
     assert room.kinds() == []
     assert sum(cell.negative for cell in room.state.tracks[Key("entity:acme")]) >= known
