@@ -21,10 +21,10 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline, make_union
 
 from monitor.scoring.model import Model, open_model
-from trainer.commands import RECIPES, scores
-from trainer.config import read_recipe
+from trainer.config import RECIPES, read_recipe
 from trainer.data import DEV, TRAIN, VALID, Data, Row, load
 from trainer.evaluate import confusion, report
+from trainer.examine import scores
 
 COMPANY = " thecompanyinquestion "
 

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from monitor.errors import ConfigurationError
-from monitor.scoring.model import Model, open_model
 from monitor.scoring.references import locate
-from monitor.scoring.worker import judge_all
 from monitor.types import ModelId
 from trainer.board import Board
-from trainer.config import HeadRecipe, Recipe
-from trainer.data import DEV, Data, Problem, Row, load, require_rows, untaught
-from trainer.evaluate import evaluate
+from trainer.config import Recipe
+from trainer.data import Data, Problem, load, require_rows, untaught
 from trainer.fit import CHECKPOINT, Epoch, Listener, Step, fit
 from trainer.network import Base, open_base
 from trainer.registry import write
@@ -92,40 +85,3 @@ def tell_data(console: Console, data: Data, problems: Sequence[Problem]) -> None
         console.print(f"{split}: {len(rows)} rows ({', '.join(f'{head} {n}' for head, n in counts.items())})")
     for head, names in untaught(data).items():
         console.print(f"heads.{head}: no training row is labelled {', '.join(names)}", markup=False)
-
-
-def run_evaluate(reference: str, recipe: Recipe, folder: Path, split: str, *, skip_bad: bool) -> dict[str, Any]:
-    """Return {file: {head: figures}} for a model on the recipe's rows of one split, as far as it has their heads."""
-    model = open_model(reference)
-    heads = {name: HeadRecipe(kind=head.kind, labels=head.labels) for name, head in model.heads.items()}
-    files = [
-        file.model_copy(update={"heads": known, "rows": None})
-        for file in recipe.data
-        if (known := {head: column for head, column in file.heads.items() if head in heads})
-    ]
-    if not files:
-        asked = ", ".join({head for file in recipe.data for head in file.heads})
-        raise ConfigurationError(f"{reference} has the heads {', '.join(heads)}; found labels for {asked}")
-    asked_for = recipe.model_copy(update={"heads": heads, "data": tuple(files)})
-    data, _ = load(asked_for, folder, skip_bad=skip_bad, carve=split == DEV)
-    rows = data.part(split)
-    if not rows:
-        raise ConfigurationError(f"no rows are marked {split!r}; see --split")
-    return evaluate(rows, scores(model, rows), model.heads)
-
-
-def scores(model: Model, rows: Sequence[Row]) -> dict[str, Any]:
-    """Return {head: probabilities (row, label)} for rows; raise the error of one that cannot be judged."""
-    results, _ = judge_all(model, [(row.text, row.spans) for row in rows], model.budget)
-    found: dict[str, list[list[float]]] = {name: [] for name in model.heads}
-    for result in results:
-        if isinstance(result, Exception):
-            raise result
-        for name, head in model.heads.items():
-            found[name].append([result[name][label] for label in head.labels])
-    return {name: np.array(each, dtype=np.float32) for name, each in found.items()}
-
-
-def show(figures: Mapping[str, Any]) -> str:
-    """Return figures as JSON."""
-    return json.dumps(figures, indent=1, ensure_ascii=False)

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.tiny import save_base
+from trainer.commands import run_fit
+from trainer.config import HeadRecipe, Recipe, recipe_for
 
 BAD, GOOD, PLAIN = ("falls", "slumps"), ("rises", "jumps"), ("is", "was")
 
@@ -38,3 +40,39 @@ def headlines(count: int, seed: int) -> list[dict[str, str]]:
         row = {"text": text, "label": label, "topic": topic, "group": str(n), "split": "train" if n % 4 else "valid"}
         rows.append(row | ({"entity": company} if n % 2 else {}))
     return rows
+
+
+HEADS = {"sentiment": "label", "topic": "topic"}
+SIGNS = HeadRecipe(labels=("negative", "neutral", "positive"))
+
+
+def recipe(file: Path, base: Path, **other: object) -> Recipe:
+    """A recipe that suits the tiny base: a fit takes a second."""
+    made = recipe_for(None, [file], HEADS, {"base": f"path:{base}", "epochs": 6, "batch": 16, "rate": 5e-3, **other})
+    fit = made.fit.model_copy(update={"limit": 32, "averaging": 0.8, "precision": "fp32", "dropout": 0.0})
+    return made.model_copy(update={"fit": fit, "heads": {**made.heads, "sentiment": SIGNS}})
+
+
+@pytest.fixture(scope="session")
+def rows_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """400 invented headlines, a quarter of them held out."""
+    file = tmp_path_factory.mktemp("rows") / "rows.jsonl"
+    file.write_text("\n".join(json.dumps(row) for row in headlines(400, seed=3)), encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="session")
+def fitted(rows_file: Path, base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that judges such headlines rightly."""
+    out = tmp_path_factory.mktemp("fit") / "desk"
+    run_fit(recipe(rows_file, base), Path(), out, skip_bad=False, licence="CC0-1.0", threads=None)
+    return out
+
+
+@pytest.fixture(scope="session")
+def fitted_badly(rows_file: Path, base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that has hardly learned."""
+    out = tmp_path_factory.mktemp("fit") / "bad"
+    asked = recipe(rows_file, base, epochs=1, rate=1e-5)
+    run_fit(asked, Path(), out, skip_bad=False, licence="CC0-1.0", threads=None)
+    return out

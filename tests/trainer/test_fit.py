@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -14,41 +13,23 @@ from monitor.core.manifest import parse
 from monitor.errors import ArtefactError, ConfigurationError
 from monitor.scoring.model import open_model
 from monitor.scoring.worker import judge_all
-from tests.trainer.conftest import headlines
+from tests.trainer.conftest import SIGNS, headlines, recipe
 from trainer.calibrate import calibration_error, probabilities, temperature
-from trainer.commands import run_evaluate, run_fit
-from trainer.config import HeadRecipe, Recipe, heads_from, recipe_for
+from trainer.commands import run_fit
+from trainer.config import HeadRecipe, heads_from, recipe_for
 from trainer.data import load
 from trainer.evaluate import confusion, report
+from trainer.examine import run_evaluate
 from trainer.fit import CHECKPOINT, Epoch, Step, fit, length_grouped
 from trainer.listing import listed
 from trainer.network import build, open_base
 
 Write = Callable[..., Path]
-HEADS = {"sentiment": "label", "topic": "topic"}
-SIGNS = HeadRecipe(labels=("negative", "neutral", "positive"))
 SWAPPED = HeadRecipe(labels=("positive", "neutral", "negative"))  # no head of these: it begins anew
 
 
-def recipe(file: Path, base: Path, **other: object) -> Recipe:
-    made = recipe_for(None, [file], HEADS, {"base": f"path:{base}", "epochs": 6, "batch": 16, "rate": 5e-3, **other})
-    fit_recipe = made.fit.model_copy(update={"limit": 32, "averaging": 0.8, "precision": "fp32", "dropout": 0.0})
-    return made.model_copy(update={"fit": fit_recipe})
-
-
-@pytest.fixture(scope="module")
-def fitted(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("fit")
-    rows = headlines(400, seed=3)
-    (folder / "rows.jsonl").write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
-    run_fit(
-        recipe(folder / "rows.jsonl", base), Path(), folder / "desk", skip_bad=False, licence="CC0-1.0", threads=None
-    )
-    return folder
-
-
 def test_a_fit_ends_as_an_artefact_that_serves(fitted: Path, base: Path) -> None:
-    model = open_model(f"path:{fitted / 'desk'}")
+    model = open_model(f"path:{fitted}")
     (falls, rises), _ = judge_all(
         model, [("acme falls after strike x", [(0, 4)]), ("acme jumps after dividend x", [])], 1000
     )
@@ -59,20 +40,20 @@ def test_a_fit_ends_as_an_artefact_that_serves(fitted: Path, base: Path) -> None
     assert max(falls["topic"], key=falls["topic"].__getitem__) == "strike"
 
 
-def test_the_artefact_says_what_it_is_and_came_from(fitted: Path, base: Path) -> None:
-    raw = (fitted / "desk" / "manifest.json").read_bytes()
+def test_the_artefact_says_what_it_is_and_came_from(fitted: Path, rows_file: Path, base: Path) -> None:
+    raw = (fitted / "manifest.json").read_bytes()
     manifest, identity = parse(raw, "manifest.json")
-    assert identity == open_model(f"path:{fitted / 'desk'}").id
+    assert identity == open_model(f"path:{fitted}").id
     assert manifest.licence == "CC0-1.0"
     assert manifest.base.reference == f"path:{base}"
     assert {name: head.labels for name, head in manifest.heads.items()} == {
         "sentiment": ("negative", "neutral", "positive"),
         "topic": ("dividend", "strike"),
     }
-    card = (fitted / "desk" / "README.md").read_text(encoding="utf-8")
+    card = (fitted / "README.md").read_text(encoding="utf-8")
     assert "| negative |" in card
-    assert str(fitted / "rows.jsonl") in card
-    assert sorted(path.name for path in (fitted / "desk").iterdir()) == [
+    assert str(rows_file) in card
+    assert sorted(path.name for path in (fitted).iterdir()) == [
         "README.md",
         "manifest.json",
         "model.safetensors",
@@ -80,24 +61,24 @@ def test_the_artefact_says_what_it_is_and_came_from(fitted: Path, base: Path) ->
     ]
 
 
-def test_evaluate_gives_figures_for_each_class(fitted: Path, base: Path) -> None:
-    asked = recipe(fitted / "rows.jsonl", base)
-    found = run_evaluate(f"path:{fitted / 'desk'}", asked, Path(), "valid", skip_bad=False)
-    figures = found[str(fitted / "rows.jsonl")]["sentiment"]
+def test_evaluate_gives_figures_for_each_class(fitted: Path, rows_file: Path, base: Path) -> None:
+    asked = recipe(rows_file, base)
+    found = run_evaluate(f"path:{fitted}", asked, Path(), "valid", skip_bad=False)
+    figures = found[str(rows_file)]["sentiment"]
     assert figures["rows"] == 100
     assert figures["accuracy"] > 0.9
     assert set(figures["classes"]) == {"negative", "neutral", "positive"}
-    manifest, _ = parse((fitted / "desk" / "manifest.json").read_bytes(), "manifest.json")
-    assert manifest.metrics[str(fitted / "rows.jsonl")]["sentiment"]["macro_f1"] == pytest.approx(  # type: ignore[call-overload, index]
+    manifest, _ = parse((fitted / "manifest.json").read_bytes(), "manifest.json")
+    assert manifest.metrics[str(rows_file)]["sentiment"]["macro_f1"] == pytest.approx(  # type: ignore[call-overload, index]
         figures["macro_f1"], abs=0.02
     )
 
 
-def test_evaluate_refuses_rows_that_say_nothing_to_the_model(fitted: Path) -> None:
+def test_evaluate_refuses_rows_that_say_nothing_to_the_model(fitted: Path, rows_file: Path) -> None:
     with pytest.raises(ConfigurationError, match="has the heads sentiment, topic"):
         run_evaluate(
-            f"path:{fitted / 'desk'}",
-            recipe_for(None, [fitted / "rows.jsonl"], {"mood": "label"}, {}),
+            f"path:{fitted}",
+            recipe_for(None, [rows_file], {"mood": "label"}, {}),
             Path(),
             "valid",
             skip_bad=False,
@@ -105,7 +86,7 @@ def test_evaluate_refuses_rows_that_say_nothing_to_the_model(fitted: Path) -> No
 
 
 def test_artefacts_are_listed_with_what_they_reached(fitted: Path) -> None:
-    (line,) = listed(fitted)
+    (line,) = listed(fitted.parent)
     assert "desk" in line
     assert "rows sentiment 0.9" in line or "rows sentiment 1.0" in line
 
@@ -143,11 +124,11 @@ def test_an_interrupted_fit_keeps_its_best_epoch(base: Path, write_rows: Write, 
 
 
 def test_frozen_words_stay_the_bases(base: Path, fitted: Path) -> None:
-    manifest, _ = parse((fitted / "desk" / "manifest.json").read_bytes(), "manifest.json")
+    manifest, _ = parse((fitted / "manifest.json").read_bytes(), "manifest.json")
     assert manifest.words == "base"
     from safetensors import safe_open
 
-    with safe_open(fitted / "desk" / "model.safetensors", framework="pt") as file:
+    with safe_open(fitted / "model.safetensors", framework="pt") as file:
         assert not [name for name in file.keys() if "words" in name]  # noqa: SIM118 - not a mapping
 
 
@@ -193,33 +174,35 @@ def test_a_report_counts_as_one_would_by_hand() -> None:
 
 
 @pytest.mark.parametrize("method", ["lora", "head"])
-def test_a_method_that_leaves_the_encoder_teaches_as_well(fitted: Path, tmp_path: Path, method: str) -> None:
-    asked = recipe(fitted / "rows.jsonl", fitted / "desk", epochs=4, method=method)
+def test_a_method_that_leaves_the_encoder_teaches_as_well(
+    fitted: Path, rows_file: Path, tmp_path: Path, method: str
+) -> None:
+    asked = recipe(rows_file, fitted, epochs=4, method=method)
     asked = asked.model_copy(update={"heads": {**asked.heads, "sentiment": SWAPPED}})
     run_fit(asked, Path(), tmp_path / "new", skip_bad=False, licence="CC0-1.0", threads=None, board=tmp_path / "board")
     found = run_evaluate(f"path:{tmp_path / 'new'}", asked, Path(), "valid", skip_bad=False)
-    assert found[str(fitted / "rows.jsonl")]["sentiment"]["accuracy"] > 0.9
+    assert found[str(rows_file)]["sentiment"]["accuracy"] > 0.9
     manifest, _ = parse((tmp_path / "new" / "manifest.json").read_bytes(), "manifest.json")
     assert (manifest.method, manifest.words) == (method, "base")
     assert "Trained: " in (tmp_path / "new" / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_heads_alone_leave_the_encoder_as_it_was(fitted: Path, tmp_path: Path) -> None:
-    asked = recipe(fitted / "rows.jsonl", fitted / "desk", epochs=1, method="head")
+def test_the_heads_alone_leave_the_encoder_as_it_was(fitted: Path, rows_file: Path, tmp_path: Path) -> None:
+    asked = recipe(rows_file, fitted, epochs=1, method="head")
     run_fit(asked, Path(), tmp_path / "new", skip_bad=False, licence="CC0-1.0", threads=None)
-    old, new = (load_file(folder / "model.safetensors") for folder in (fitted / "desk", tmp_path / "new"))
+    old, new = (load_file(folder / "model.safetensors") for folder in (fitted, tmp_path / "new"))
     assert {name.split(".")[0] for name in old if not torch.equal(old[name], new[name])} == {"heads"}
 
 
-def test_a_fit_that_goes_on_begins_where_the_model_stands(fitted: Path, tmp_path: Path) -> None:
-    asked = recipe(fitted / "rows.jsonl", fitted / "desk")
-    base = open_base(asked.base, fitted / "desk")
+def test_a_fit_that_goes_on_begins_where_the_model_stands(fitted: Path, rows_file: Path, tmp_path: Path) -> None:
+    asked = recipe(rows_file, fitted)
+    base = open_base(asked.base, fitted)
     labels = {"sentiment": ("negative", "neutral", "positive"), "topic": ("other", "labels")}
     network = build(base, labels, 0.0).state_dict()
-    old = load_file(fitted / "desk" / "model.safetensors")
+    old = load_file(fitted / "model.safetensors")
     assert all(torch.equal(network[name], old[name].float()) for name in old if not name.startswith("heads.topic"))
     assert network["heads.topic.4.weight"].shape == (2, 32)
-    assert base.parent == parse((fitted / "desk" / "manifest.json").read_bytes(), "")[1]
+    assert base.parent == parse((fitted / "manifest.json").read_bytes(), "")[1]
     run_fit(asked, Path(), tmp_path / "new", skip_bad=False, licence="CC0-1.0", threads=None)
     manifest, _ = parse((tmp_path / "new" / "manifest.json").read_bytes(), "manifest.json")
     assert manifest.parent == base.parent
