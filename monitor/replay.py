@@ -6,6 +6,7 @@ other item; it is counted, and decided about, when its moment comes. The live da
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -24,7 +25,18 @@ from monitor.clock import DrivenClock, SystemClock
 from monitor.config import Config, load
 from monitor.core.detect.detector import fresh
 from monitor.errors import ConfigurationError
-from monitor.pipeline import UNIT, Desk, Needle, Scored, Tick, collect_step, score_step, tick_step, watch_step
+from monitor.pipeline import (
+    UNIT,
+    Collected,
+    Desk,
+    Needle,
+    Scored,
+    Tick,
+    collect_step,
+    score_step,
+    tick_step,
+    watch_step,
+)
 from monitor.ports import Batch, IncidentFilter, Ledger, Scorer
 from monitor.report import document, page
 from monitor.scoring.reload import open_worker
@@ -32,7 +44,7 @@ from monitor.sources.archive import ArchiveSource
 from monitor.store.operations import upgrade
 from monitor.store.queries import Queries
 from monitor.store.repository import SqlStore
-from monitor.types import TICK, DeadLetter, Incident, Key, RawItem, Rollup, SourceId
+from monitor.types import TICK, Article, DeadLetter, Incident, Key, RawItem, Rollup, SourceId
 
 ARCHIVE = SourceId("archive")
 DAY = timedelta(days=1)
@@ -77,6 +89,29 @@ class Rehearsal:
                 desk=self.desk,
                 clock=self.clock,
             )
+
+    async def live_again(self, articles: Sequence[Article]) -> None:
+        """Take stored articles in order of receipt, as they were read then: judged, and counted at their own times."""
+        tagged = await asyncio.to_thread(lambda: tuple((each, self.desk.tagger.tag(each)) for each in articles))
+        scored = await score_step(Collected(batches=(), entries=tagged), scorer=self.scorer)
+        for moment, group in groupby(zip(articles, scored.entries, strict=True), key=lambda pair: pair[0].received):
+            await self.pass_time(moment)
+            await watch_step(
+                Scored(batches=(), entries=tuple(entry for _, entry in group)),
+                store=self.store,
+                needle=self.needle,
+                desk=self.desk,
+                clock=self.clock,
+            )
+
+    async def incidents(self) -> list[Incident]:
+        """Return all incidents so far, the first opened first."""
+        found: list[Incident] = []
+        mark, queries = None, Queries(self.store.reader)
+        while rows := await queries.incidents(IncidentFilter(), before=mark, limit=PAGE):
+            found += rows
+            mark = (rows[-1].opened, rows[-1].id)
+        return found[::-1]
 
     async def pass_time(self, until: datetime) -> None:
         """Let every tick pass. One that says nothing is not written down: the store is thrown away at the end."""
@@ -127,7 +162,7 @@ async def replay(archive: Path, config_path: Path, report: Path) -> None:
                     await stage.live_through(chunk)
                     progress.update(task, advance=len(chunk), description=f"{chunk[-1].received:%Y-%m-%d}")
             queries = Queries(stage.store.reader)
-            incidents = await _incidents(queries)
+            incidents = await stage.incidents()
             days = {incident.keys[0]: await _days(queries, incident.keys[0], began, ended) for incident in incidents}
             ledger = (await stage.store.ledgers()).get(ARCHIVE, Ledger())
     finally:
@@ -159,16 +194,6 @@ async def read_archive(archive: Path) -> list[RawItem | DeadLetter]:
     # A record that cannot be read has no time: it comes last, and is counted as dead.
     dead = [replace(item, received=readable[-1].received) for item in items if isinstance(item, DeadLetter)]
     return [*readable, *dead]
-
-
-async def _incidents(queries: Queries) -> list[Incident]:
-    """Return all incidents, the first opened first."""
-    found: list[Incident] = []
-    mark = None
-    while rows := await queries.incidents(IncidentFilter(), before=mark, limit=PAGE):
-        found += rows
-        mark = (rows[-1].opened, rows[-1].id)
-    return found[::-1]
 
 
 async def _days(queries: Queries, key: Key, began: datetime, ended: datetime) -> Sequence[Rollup]:

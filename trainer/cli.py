@@ -1,7 +1,8 @@
-"""`newsquake trainer`: fit, evaluate, compare, list. Nothing heavy is imported before a command runs."""
+"""`newsquake trainer`: from rows to a model that serves. Nothing heavy is imported before a command runs."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from enum import StrEnum
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Fine-tune a model on labelled news, evaluate it, list what there is.")
+app = typer.Typer(no_args_is_help=True, help="Fine-tune a model on labelled news, compare it, let it serve.")
 
 
 class Method(StrEnum):
@@ -30,6 +31,20 @@ DataOption = Annotated[Path, typer.Option("--data", help="The folder that the fi
 HeadOption = Annotated[
     list[str] | None, typer.Option("--head", metavar="NAME=COLUMN", help="A head and its column; repeat for more.")
 ]
+CONFIG = Path("newsquake.toml")
+ConfigFile = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The daemon's configuration file.")]
+GateOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--gate",
+        metavar="FILE",
+        help="Rows with a column for each head; by default invented headlines, shipped.",
+    ),
+]
+DaysOption = Annotated[int, typer.Option("--days", min=1, help="Of the archive, to count surges on.")]
+ArticlesOption = Annotated[int, typer.Option("--articles", min=1, help="At most so many of the archive's newest.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Promote what the gate refuses; the database notes it.")]
+WaitOption = Annotated[bool, typer.Option("--wait", help="Follow until it serves or is refused.")]
 SkipOption = Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows out instead of stopping.")]
 
 
@@ -134,13 +149,64 @@ def compare(
     _print(run_compare(first, second, asked, data, split, skip_bad=skip_bad))
 
 
+@app.command()
+def promote(
+    model: Annotated[str, typer.Argument(help="path:DIR, package:NAME, hub:ORG/NAME or builtin.")],
+    config: ConfigFile = CONFIG,
+    *,
+    gate: GateOption = None,
+    days: DaysOption = 28,
+    articles: ArticlesOption = 5000,
+    force: ForceOption = False,
+    wait: WaitOption = False,
+) -> None:
+    """Let a model take the serving one's place, if it is no worse.
+
+    It is refused where it lacks a head or a label; where it is significantly worse on the gate set (McNemar, 5 %), or
+    lower by more than 0.02 in accuracy or macro F1; and where, on the recent archive, it raises more surges that the
+    serving model does not than the false-alarm budget explains.
+
+    A daemon that runs takes it up within seconds: it verifies it, lets it judge the recent past, and changes over
+    without an alert of its own.
+    """
+    from monitor.config import load
+    from monitor.scoring.references import require
+
+    load(config)
+    require(model)
+    from trainer.promote import Terms
+    from trainer.promote import promote as run_promote
+
+    asyncio.run(run_promote(model, config, Terms.of(gate, days, articles, force=force), wait=wait))
+
+
+@app.command()
+def rollback(config: ConfigFile = CONFIG, *, wait: WaitOption = False) -> None:
+    """Call off the promotion under way; or, where there is none, let the model that served before serve again."""
+    from trainer.life import rollback as run_rollback
+
+    asyncio.run(run_rollback(config, wait=wait))
+
+
 @app.command("list")
-def list_models(folder: Annotated[Path, typer.Argument(help="The folder whose folders are artefacts.")]) -> None:
-    """List the artefacts of a folder: id, place, macro F1 on each set."""
+def list_models(
+    folder: Annotated[Path | None, typer.Argument(help="A folder whose folders are artefacts.")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", metavar="FILE", help="Show where its database's models stand.")
+    ] = None,
+) -> None:
+    """List the artefacts of a folder (id, place, macro F1 on each set), or where the models of a daemon stand."""
     from trainer.listing import listed
 
-    for line in listed(folder):
+    if folder is None and config is None:
+        raise typer.BadParameter("expected a FOLDER, or -c FILE, or both")
+    for line in listed(folder) if folder else []:
         typer.echo(line)
+    if config:
+        from trainer.life import stored
+
+        for line in asyncio.run(stored(config)):
+            typer.echo(line)
 
 
 def _print(figures: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import Row, RowMapping
 from monitor.core.codec import from_json
 from monitor.ports import Case, Ledger, Notice, Pending, Told
 from monitor.types import (
+    Article,
     ArticleId,
     Change,
     Evidence,
@@ -46,6 +47,25 @@ def told_of(rows: Iterable[AnyRow]) -> list[Told]:
         Told(article=ArticleId(article), signature=Signature(signature), published=published, stories=stories)
         for article, (signature, published, stories) in found.items()
     ]
+
+
+def article_of(row: AnyRow) -> Article:
+    """Return the article of a row of the table `articles`; its raw bytes are not kept."""
+    return Article(
+        id=ArticleId(row.id),
+        source=SourceId(row.source),
+        publisher=row.publisher,
+        title=row.title,
+        text=row.text,
+        link=row.link,
+        language=Language(row.language),
+        published=row.published,
+        received=row.received,
+        timeliness=Timeliness(row.timeliness),
+        signature=Signature(row.signature),
+        digest=row.digest,
+        raw=b"",
+    )
 
 
 def rollups_of(rows: Iterable[AnyRow], origins: Iterable[AnyRow]) -> list[Rollup]:
