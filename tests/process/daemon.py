@@ -11,10 +11,14 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-START = 60.0  # seconds; generous, for a busy machine: nothing is asserted about speed here
+START = 60.0  # seconds; generous, as below, for a busy machine: nothing is asserted about speed here
+
+
+SETTLING = 120.0  # seconds in which what was set in motion must have happened
 
 
 def free_port() -> int:
@@ -64,8 +68,9 @@ class Daemon:
         raise AssertionError(f"not ready after {START} s:\n{self.tail()}")
 
     def kill(self) -> None:
-        """Kill it as a power cut would: no chance to do anything."""
+        """Kill it as a power cut would: no chance to do anything. One that has ended by itself is a failure."""
         assert self._process is not None
+        assert self._process.poll() is None, f"the daemon ended:\n{self.tail()}"
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
 
@@ -93,6 +98,11 @@ class Daemon:
     def tail(self) -> str:
         return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-40:])
 
+    def metric(self, begins: str) -> float:
+        """Return the sum of the samples whose line begins so: a name, or a name with its labels."""
+        lines: list[str] = self.get("/metrics")[1].splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(begins))
+
     def get(self, path: str) -> tuple[int, Any]:
         return self._ask(urllib.request.Request(self.address + path))
 
@@ -112,6 +122,14 @@ class Daemon:
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, _decoded(error.read())
+
+
+def until(daemon: Daemon, happened: Callable[[], object]) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + SETTLING
+    while not happened():
+        assert time.monotonic() < deadline, daemon.tail()
+        time.sleep(0.1)
 
 
 def _decoded(body: bytes) -> Any:

@@ -34,6 +34,7 @@ def test_killed_again_and_again_it_loses_nothing_and_tells_nothing_twice(tmp_pat
         books = read(store)
         examine(books, here.handed_out())
         examine_desk(books, here.desk)
+        assert books.dead == {}
         assert len(books.titles["past"]) == here.past
         assert here.pusher.outcomes <= {"stored", "duplicate"}
 
@@ -59,4 +60,5 @@ def test_on_postgresql_neither_a_daemon_nor_a_server_that_is_killed_loses_anythi
         books = read(server.address)
         examine(books, here.handed_out())
         examine_desk(books, here.desk)
+        assert books.dead == {}
         assert len(books.titles["past"]) == here.past

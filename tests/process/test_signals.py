@@ -7,7 +7,7 @@ import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from itertools import count
@@ -17,24 +17,16 @@ from typing import Any
 
 import pytest
 
-from tests.process.daemon import START, Daemon, free_port
+from tests.process.daemon import START, Daemon, free_port, until
 from tests.process.news import Desk, Newsroom
 from tests.process.prose import Prose, write_past
 
 pytestmark = [pytest.mark.process, pytest.mark.model]
 
-SETTLING = 120.0  # seconds; generous, for a busy machine
 DRAIN = 10  # seconds: `limits.drain`
 CLOSING = 10  # seconds that the steps of a stop and the end of the process may take beside it
 ACME = '[[company]]\nid = "acme"\nnames = ["Acme Bank"]\n'
 BOLT = '[[company]]\nid = "bolt"\nnames = ["Bolt Motors"]\n'
-
-
-def until(daemon: Daemon, happened: Callable[[], object]) -> None:
-    deadline = time.monotonic() + SETTLING
-    while not happened():
-        assert time.monotonic() < deadline, daemon.tail()
-        time.sleep(0.1)
 
 
 def stored(daemon: Daemon, source: str) -> int:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from random import Random
 
-from tests.process.daemon import Daemon, free_port
+from tests.process.daemon import SETTLING, Daemon, free_port, until
 from tests.process.news import Desk, Newsroom
 from tests.process.prose import Prose, write_past
 
-SETTLING = 120.0  # seconds in which the last items must arrive; generous, for a busy machine
 FEEDS = ("wire", "markets")
 
 CONFIG = """
@@ -136,19 +136,16 @@ class World:
             stop.set()
             threads[1].join()
 
-    def settle(self, more: Mapping[str, int] | None = None) -> None:
-        """Wait until everything that was published has been stored; `more` says how much of further sources."""
-        wanted = {feed: len(self.newsroom.document(feed)[1]) for feed in FEEDS} | {"past": self.past} | dict(more or {})
-        deadline = time.monotonic() + SETTLING
-        stored: dict[str, int] = {}
-        while time.monotonic() < deadline:
-            status, answer = self.daemon.get("/api/v1/sources")
-            if status == 200:
-                stored = {source["id"]: source["ledger"]["stored"] for source in answer["sources"]}
-            if all(stored.get(source, 0) >= size for source, size in wanted.items()):
-                return
-            time.sleep(0.5)
-        raise AssertionError(f"stored {stored} of {wanted}\n{self.daemon.tail()}")
+    def settle(self) -> None:
+        """Wait until everything that was published has been stored."""
+        wanted = {feed: len(self.newsroom.document(feed)[1]) for feed in FEEDS} | {"past": self.past}
+        until(self.daemon, lambda: all(self.ledger(source)["stored"] >= size for source, size in wanted.items()))
+
+    def ledger(self, source: str) -> Counter[str]:
+        """Return what the daemon has made of a source's items; nothing where it cannot say."""
+        status, answer = self.daemon.get("/api/v1/sources")
+        sources = answer["sources"] if status == 200 else []
+        return Counter(next((each["ledger"] for each in sources if each["id"] == source), {}))
 
     def handed_out(self) -> dict[str, list[str]]:
         """Return the titles that the daemon answers for, by source: sent whole, or acknowledged."""
