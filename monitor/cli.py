@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import sys
 from enum import StrEnum
@@ -33,6 +34,7 @@ token = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Who may c
 app.add_typer(token, name="token")
 
 DEFAULT = Path("newsquake.toml")
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 ConfigFile = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The configuration file.")]
 ModelReference = Annotated[
     str, typer.Option("--model", metavar="REFERENCE", help="builtin, path:DIR, package:NAME or hub:ORG/NAME.")
@@ -174,7 +176,7 @@ def bench(
 
 @db.command()
 def upgrade(config: ConfigFile = DEFAULT) -> None:
-    """Bring the database to the schema of this version."""
+    """Bring the database to the schema of this version, while no daemon runs. A SQLite file is copied before."""
     from monitor.commands import upgrade_database
 
     asyncio.run(upgrade_database(config))
@@ -185,7 +187,10 @@ def backup(
     to: Annotated[Path, typer.Argument(metavar="FILE", help="Where the copy goes; must not exist yet.")],
     config: ConfigFile = DEFAULT,
 ) -> None:
-    """Copy the database to a file, also while the daemon runs."""
+    """Copy the database to one file, as it is at one moment, also while the daemon runs.
+
+    The file is the same for SQLite and PostgreSQL, and `restore` puts it into either.
+    """
     from monitor.commands import backup_database
 
     asyncio.run(backup_database(config, to))
@@ -197,7 +202,11 @@ def restore(
     config: ConfigFile = DEFAULT,
     force: Annotated[bool, typer.Option("--force", help="Replace a database that is there.")] = False,
 ) -> None:
-    """Put a copy in the database's place, while no daemon runs."""
+    """Put a copy in the database's place, all of it or nothing, while no daemon runs.
+
+    The copy may come from the other kind of database: to move from SQLite to PostgreSQL, back up, change `store.url`,
+    and restore.
+    """
     from monitor.commands import restore_database
 
     asyncio.run(restore_database(config, source, force=force))
@@ -247,10 +256,29 @@ def main() -> None:
 
     app.add_typer(trainer, name="trainer")
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # what cannot be written any more is told here, not by the interpreter at its end
     except NewsquakeError as error:
         print(f"newsquake: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
     except BrokenPipeError:  # the reader of our output has gone, as in `newsquake score | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _say_no_more()
         raise SystemExit(0) from None
+    except SystemExit as end:
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
+        _say_no_more()  # typer met it before us, and calls it a failure
+        raise SystemExit(0) from None
+    except OSError as error:
+        if error.errno not in FULL or error.filename is not None:
+            raise
+        _say_no_more()
+        print(f"newsquake: the output cannot be written ({error.strerror})", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+def _say_no_more() -> None:
+    """Let what is left of the output go nowhere: the interpreter would try to write it once more, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -7,7 +7,8 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from io import TextIOWrapper
@@ -124,16 +125,34 @@ async def upgrade_database(config: Path) -> None:
     print(f"{state.name}: was {state.standing} ({state.found or 'no schema'}), is now at schema {state.expected}")
 
 
+def print_aside(text: str) -> None:
+    """Print to standard error."""
+    print(text, file=sys.stderr)
+
+
+def now_and_then(tell: Callable[[str], None], *, every: float = 2.0) -> Callable[[str], None]:
+    """Return what passes on a word about long work, but not more often than every so many seconds."""
+    last = time.monotonic()
+
+    def told(text: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= every:
+            last = time.monotonic()
+            tell(text)
+
+    return told
+
+
 async def backup_database(config: Path, to: Path) -> None:
     """Copy the database to a new file."""
-    await operations.backup(load(config).store.url, to)
+    await operations.backup(load(config).store.url, to, now_and_then(print_aside))
     print(f"{to}: {to.stat().st_size} bytes")
 
 
 async def restore_database(config: Path, source: Path, *, force: bool) -> None:
     """Put a copy in the database's place."""
     url = load(config).store.url
-    await operations.restore(source, url, force=force)
+    await operations.restore(source, url, force=force, told=now_and_then(print_aside))
     print(f"restored from {source}")
 
 

@@ -12,8 +12,10 @@ import platform
 import sys
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
+from typing import TextIO, cast
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
@@ -290,6 +292,21 @@ def installed_version() -> str:
         return "unknown"
 
 
+class Lossy:
+    """A stream whose lines are lost where they cannot be written: a full disk must not stop whoever says that it is."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+
 def configure_log(level: str = "info", *, json: bool = False) -> None:
     """Send the log to standard error: lines for people, or JSON for machines. Called again, it takes over.
 
@@ -313,6 +330,6 @@ def configure_log(level: str = "info", *, json: bool = False) -> None:
     structlog.configure(
         processors=[*shared, *renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, Lossy(sys.stderr))),
         cache_logger_on_first_use=False,
     )

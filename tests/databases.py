@@ -31,7 +31,8 @@ from tests.fakes import FakeClock, FakeDatabase, FakeStore
 SERVER = os.environ.get("NEWSQUAKE_TEST_POSTGRESQL_URL")
 if not SERVER and os.environ.get("NEWSQUAKE_REQUIRE_SERVERS"):
     raise RuntimeError("a PostgreSQL is required here: NEWSQUAKE_TEST_POSTGRESQL_URL names none")
-BACKENDS = ("memory", "sqlite", "postgresql") if SERVER else ("memory", "sqlite")
+SQL = ("sqlite", "postgresql") if SERVER else ("sqlite",)
+BACKENDS = ("memory", *SQL)
 
 
 class Database(Protocol):
@@ -82,23 +83,41 @@ async def database(backend: str, folder: Path) -> AsyncIterator[Database]:
             url = f"sqlite:///{folder / 'newsquake.db'}"
             shutil.copy(await asyncio.to_thread(_empty_file), folder / "newsquake.db")
         else:
-            url = await stack.enter_async_context(postgresql())
-            await upgrade(url)
+            url = await stack.enter_async_context(postgresql(await asyncio.to_thread(_empty_database)))
         yield Sql(url, stack)
 
 
 @asynccontextmanager
-async def postgresql() -> AsyncIterator[str]:
-    """Give the URL of an empty PostgreSQL database, and drop it at the end; skip where there is no server."""
+async def postgresql(template: str = "template1") -> AsyncIterator[str]:
+    """Give the URL of a PostgreSQL database made after another, and drop it at the end; skip where there is no server.
+
+    That of `template1` is empty.
+    """
     if not SERVER:
         pytest.skip("NEWSQUAKE_TEST_POSTGRESQL_URL names no PostgreSQL to test on")
     url = make_url(SERVER).set(database=f"newsquake_{uuid.uuid4().hex}")
+    await _command(f"CREATE DATABASE {url.database} TEMPLATE {template}")
+    yield url.render_as_string(hide_password=False)
+    await _command(f"DROP DATABASE {url.database} WITH (FORCE)")
+
+
+async def _command(statement: str) -> None:
+    assert SERVER is not None
     engine = create_async_engine(make_url(SERVER).set(drivername="postgresql+asyncpg"), isolation_level="AUTOCOMMIT")
     async with engine.connect() as connection:
-        await connection.execute(text(f"CREATE DATABASE {url.database}"))
-        yield url.render_as_string(hide_password=False)
-        await connection.execute(text(f"DROP DATABASE {url.database} WITH (FORCE)"))
+        await connection.execute(text(statement))
     await engine.dispose()
+
+
+@cache
+def _empty_database() -> str:
+    """Return the name of a PostgreSQL database with nothing but the tables, to be copied, kept until the tests end."""
+    assert SERVER is not None
+    name = f"newsquake_empty_{uuid.uuid4().hex}"
+    asyncio.run(_command(f"CREATE DATABASE {name}"))
+    atexit.register(lambda: asyncio.run(_command(f"DROP DATABASE {name} WITH (FORCE)")))
+    asyncio.run(upgrade(make_url(SERVER).set(database=name).render_as_string(hide_password=False)))
+    return name
 
 
 @cache

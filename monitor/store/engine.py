@@ -171,6 +171,7 @@ def reason(error: BaseException) -> str:
         sqlite3.SQLITE_CANTOPEN: "the file cannot be opened or made; look at the folder and its rights",
         sqlite3.SQLITE_READONLY: "the database or its folder is read-only",
         sqlite3.SQLITE_FULL: "the disk is full",
+        sqlite3.SQLITE_IOERR: "the disk cannot be read or written; is it full, or broken?",
         sqlite3.SQLITE_BUSY: f"another program has kept the database locked for {BUSY_SECONDS:.0f} s",
     }
     meaning = None if code is None else known.get(code & 0xFF)  # the low byte is the primary code

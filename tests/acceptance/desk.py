@@ -1,4 +1,4 @@
-"""The real steps on a real SQLite store and a driven clock; only the model is played, by a reader of single words."""
+"""The real steps on a real store and a driven clock; only the model is played, by a reader of single words."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from monitor.pipeline import Needle
 from monitor.ports import IncidentFilter, Pending, Scorer, Unscorable
 from monitor.replay import Rehearsal
 from monitor.store import schema
-from monitor.store.operations import upgrade
 from monitor.store.queries import Queries
 from monitor.store.repository import SqlStore
 from monitor.types import Evidence, Incident, Key, Mention, ModelId, RawItem, Score, Sentiment, SourceId, TargetId
+from tests.databases import Sql, database
 
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
 WATCHLIST = """
@@ -172,11 +172,19 @@ class Desk:
 
 
 @asynccontextmanager
-async def open_desk(folder: Path, rules: Rules | None = None, scorer: Scorer | None = None) -> AsyncIterator[Desk]:
+async def open_desk(
+    folder: Path, rules: Rules | None = None, scorer: Scorer | None = None, backend: str = "sqlite"
+) -> AsyncIterator[Desk]:
     """Open a desk on a store of its own."""
+    async with database(backend, folder) as opened:
+        assert isinstance(opened, Sql)
+        async with _seated(opened.url, rules or Rules(), scorer) as desk:
+            yield desk
+
+
+@asynccontextmanager
+async def _seated(url: str, rules: Rules, scorer: Scorer | None) -> AsyncIterator[Desk]:
     clock = DrivenClock(MONDAY)
-    url = f"sqlite:///{folder}/desk.db"
-    await upgrade(url)
     store = await SqlStore.open(url, clock)
     watchlist = Watchlist.parse_toml(WATCHLIST, "watchlist.toml")
     decided = Decided(
@@ -186,7 +194,7 @@ async def open_desk(folder: Path, rules: Rules | None = None, scorer: Scorer | N
         routes=(Route(targets=(TargetId("desk"),)),),
     )
     try:
-        needle = Needle(fresh(rules or Rules()))
+        needle = Needle(fresh(rules))
         yield Desk(Rehearsal(store=store, clock=clock, needle=needle, desk=decided, scorer=scorer or WordScorer(clock)))
     finally:
         await store.close()

@@ -10,13 +10,18 @@ import pytest
 
 from monitor.types import Change, IncidentKind, IncidentState, Key
 from tests.acceptance.desk import WORDS, Desk, open_desk
+from tests.databases import SQL
 
 HOUR = timedelta(hours=1)
 
 
+# The days are decided by values, so what holds on one database holds on the other: a few are lived through on both.
+on_every_database = pytest.mark.parametrize("desk", SQL, indirect=True)
+
+
 @pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    async with open_desk(tmp_path) as opened:
+async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Desk]:
+    async with open_desk(tmp_path, backend=getattr(request, "param", "sqlite")) as opened:
         yield opened
 
 
@@ -25,6 +30,7 @@ async def test_calm_days_raise_nothing(desk: Desk) -> None:
     assert await desk.incidents() == []
 
 
+@on_every_database
 async def test_a_surge_about_one_company_is_one_incident_told_once_and_resolved_once(desk: Desk) -> None:
     await desk.calm(days=3)
     began = desk.now
@@ -45,6 +51,7 @@ async def test_a_surge_about_one_company_is_one_incident_told_once_and_resolved_
     assert len({message.key for message in messages}) == len(messages)
 
 
+@on_every_database
 async def test_two_hundred_copies_of_one_story_are_one_story(desk: Desk) -> None:
     await desk.calm(days=3)
     title = "Acme Bank under investigation for fraud after auditors refuse to sign its accounts"
@@ -96,6 +103,7 @@ async def test_the_first_day_without_a_past_is_for_learning(desk: Desk) -> None:
     assert await desk.incidents() == []
 
 
+@on_every_database
 async def test_what_a_restart_reads_again_is_counted_once(desk: Desk) -> None:
     await desk.calm(days=3)
     items = [
@@ -108,6 +116,7 @@ async def test_what_a_restart_reads_again_is_counted_once(desk: Desk) -> None:
     assert (await desk.incidents(), await desk.count("articles"), await desk.count("judgements")) == before
 
 
+@on_every_database
 async def test_a_silent_source_is_blind_and_seen_again(desk: Desk) -> None:
     await desk.calm(days=4, an_hour=2)
     await desk.wait(timedelta(hours=20))

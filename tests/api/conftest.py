@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -11,7 +10,6 @@ from typing import Any
 
 import httpx2
 import pytest
-from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from monitor.api.listen import address_of
@@ -45,6 +43,7 @@ from monitor.types import (
     TargetId,
     Verdict,
 )
+from tests.databases import Sql, database
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 ACME, ALL = Key("entity:acme"), Key("all")
@@ -73,6 +72,10 @@ class Archive:
 
     writer: AsyncEngine
     queries: Queries
+
+    def lose(self) -> None:
+        """Let nothing be read any more, as when a server is away."""
+        self.queries._engine = reading(locate("postgresql://nobody@127.0.0.1:1/nothing"))
 
     async def put(self, table: Any, **values: Any) -> None:
         async with self.writer.begin() as connection:
@@ -208,24 +211,16 @@ LIVE = Live(
 )
 
 
-@pytest.fixture(scope="session")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty database to copy: making the tables anew for each test would take most of its time."""
-    file = tmp_path_factory.mktemp("database") / "empty.db"
-    engine = create_engine(f"sqlite:///{file}")
-    schema.metadata.create_all(engine)
-    engine.dispose()
-    return file
-
-
 @pytest.fixture
-async def archive(empty: Path, tmp_path: Path) -> AsyncIterator[Archive]:
-    file = Path(shutil.copy(empty, tmp_path / "newsquake.db"))
-    url = locate(f"sqlite:///{file}")
-    writer, reader = writing(url), reading(url)
-    yield Archive(writer, Queries(reader))
-    await writer.dispose()
-    await reader.dispose()
+async def archive(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Archive]:
+    """An archive in SQLite, or in the kind of database that a test's parameter names."""
+    async with database(getattr(request, "param", "sqlite"), tmp_path) as opened:
+        assert isinstance(opened, Sql)
+        url = locate(opened.url)
+        writer, reader = writing(url), reading(url)
+        yield Archive(writer, Queries(reader))
+        await writer.dispose()
+        await reader.dispose()
 
 
 @dataclass

@@ -11,6 +11,9 @@ from monitor.ports import KeyLevel
 from monitor.store import schema
 from monitor.types import Change, IncidentState, Key, Message, Severity, TargetId
 from tests.api.conftest import ACME, ALL, MODEL, NOON, Desk, hex_id
+from tests.databases import SQL
+
+pytestmark = pytest.mark.parametrize("archive", SQL, indirect=True)
 
 
 async def test_the_newest_article_comes_first(desk: Desk) -> None:
@@ -336,11 +339,10 @@ async def test_what_does_not_exist_is_not_found(desk: Desk) -> None:
 
 
 async def test_a_database_that_is_away_is_said_to_be(desk: Desk) -> None:
-    async with desk.archive.writer.begin() as connection:
-        await connection.exec_driver_sql("DROP TABLE ledger")
+    desk.archive.lose()
     answer = await desk.client.get("/api/v1/sources")
     assert answer.status_code == 503
-    assert "ledger" in answer.json()["error"]["message"]
+    assert "Connect call failed" in answer.json()["error"]["message"]
 
 
 async def test_reading_goes_on_while_the_writer_writes(desk: Desk) -> None:

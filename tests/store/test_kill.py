@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import func, select
 
 from monitor.store import schema
-from monitor.store.operations import upgrade
 from monitor.store.repository import SqlStore
+from tests.databases import SQL, Sql, database
 from tests.fakes import FakeClock
 from tests.samples import MINUTE, T0, WIRE, article
 from tests.store.writer import SIZE
@@ -36,8 +36,14 @@ def write_until_killed(url: str, commits: int, more: float) -> list[int]:
 
 
 @pytest.mark.process
-async def test_every_reported_commit_outlives_the_writer_and_the_ledger_adds_up(tmp_path: Path) -> None:
-    await upgrade(url := f"sqlite:///{tmp_path / 'newsquake.db'}")
+@pytest.mark.parametrize("backend", SQL)
+async def test_every_reported_commit_outlives_the_writer_and_the_ledger_adds_up(tmp_path: Path, backend: str) -> None:
+    async with database(backend, tmp_path) as opened:
+        assert isinstance(opened, Sql)
+        await kill_again_and_again(opened.url)
+
+
+async def kill_again_and_again(url: str) -> None:
     chance = random.Random(7)
     reported: list[int] = []
     for _ in range(4):
