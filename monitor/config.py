@@ -14,6 +14,7 @@ from datetime import timedelta
 from fnmatch import translate
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
+from urllib.parse import quote
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
@@ -93,6 +94,7 @@ class StoreSection(Section):
     """`[store]`: the database."""
 
     url: str = Field("sqlite:///newsquake.db", description="`sqlite:///FILE` or `postgresql://…`")
+    password: Secret | None = Field(None, description="`env:NAME` or `file:PATH`: PostgreSQL's, where the URL has none")
     retention: Duration = Field(
         timedelta(days=400), description="how long article texts are kept; rollups and incidents stay"
     )
@@ -467,7 +469,7 @@ def _section_of(annotation: object) -> type[BaseModel] | None:
 
 
 def _from_folder(config: Config, folder: Path) -> Config:
-    """Let relative paths count from the configuration's folder."""
+    """Let relative paths count from the configuration's folder, and put the database's password in its place."""
     url = config.store.url
     if url.startswith("sqlite:///") and not url.startswith("sqlite:////"):
         url = f"sqlite:///{folder / url.removeprefix('sqlite:///')}"
@@ -476,7 +478,7 @@ def _from_folder(config: Config, folder: Path) -> Config:
     targets = tuple(target.model_copy(update=_placed_secrets(target, folder)) for target in config.target)
     return config.model_copy(
         update={
-            "store": config.store.model_copy(update={"url": url}),
+            "store": _signed_in(config.store.model_copy(update={"url": url, **_placed_secrets(config.store, folder)})),
             "watchlist": config.watchlist.model_copy(update={"files": files}),
             "model": config.model.model_copy(update={"default": _placed(config.model.default, "path:", folder)}),
             "source": sources,
@@ -503,6 +505,21 @@ def _kafka_from_folder(section: KafkaSection, folder: Path) -> dict[str, Section
         files = {name: folder / file for name, file in section.tls if file is not None}
         update["tls"] = section.tls.model_copy(update=files)
     return update
+
+
+def _signed_in(store: StoreSection) -> StoreSection:
+    """Return the section with the password, if one is referred to, in the URL."""
+    if store.password is None:
+        return store
+    scheme, _, rest = store.url.partition("://")
+    authority, _, database = rest.partition("/")
+    user, at, host = authority.rpartition("@")
+    if not scheme.startswith("postgresql") or not at or ":" in user:
+        raise ConfigurationError(
+            "store.password: expected beside it a store.url such as postgresql://USER@HOST/DATABASE"
+        )
+    password = quote(reveal(store.password, "store.password"), safe="")
+    return store.model_copy(update={"url": f"{scheme}://{user}:{password}@{host}/{database}"})
 
 
 def _placed(reference: str, scheme: str, folder: Path) -> str:

@@ -4,6 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from monitor.config import load, reveal
 from monitor.errors import ConfigurationError
@@ -183,3 +184,26 @@ def test_a_wrong_alertmanager_is_told_by_key_and_without_its_secrets(
 def test_the_files_of_an_alertmanagers_secrets_count_from_the_folder_too(tmp_path: Path) -> None:
     config = load(written(tmp_path, ALERTMANAGER + 'username = "desk"\npassword = "file:desk.password"\n'))
     assert config.target[0].model_dump()["password"] == f"file:{tmp_path / 'desk.password'}"
+
+
+DATABASE = '[store]\nurl = "postgresql://news@db.example:5433/news?ssl=require"\npassword = "file:db.password"\n'
+
+
+def test_a_databases_password_is_a_secret_like_others(tmp_path: Path) -> None:
+    (tmp_path / "db.password").write_text("p@ss/w:rd#\n", encoding="utf-8")
+    url = make_url(load(written(tmp_path, DATABASE)).store.url)
+    assert (url.username, url.password, url.host, url.port) == ("news", "p@ss/w:rd#", "db.example", 5433)
+    assert (url.database, url.query) == ("news", {"ssl": "require"})
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:///newsquake.db", "postgresql://db.example/news", "postgresql://news:hunter2@db.example/news"]
+)
+def test_a_password_needs_a_user_and_no_other_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("DB_PASSWORD", "hunter3")
+    message = refusal(tmp_path, f'[store]\nurl = "{url}"\npassword = "env:DB_PASSWORD"\n')
+    assert "store.password: expected beside it a store.url such as postgresql://USER@HOST/DATABASE" in message
+    assert "hunter" not in message
+    assert "store.password" in refusal(tmp_path, '[store]\npassword = "hunter2"\n')
