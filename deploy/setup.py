@@ -2,13 +2,15 @@
 
 Runs on a bare Python 3.11 or newer with nothing installed. A torch that is already there (in `.venv`, or in the Python
 this runs with) is kept, so that a machine may bring a build for the CPU: the locked wheels for Linux carry CUDA and
-take 6 GB.
+take 6 GB. With `--lean` the tools for developing newsquake (tests, types, style, a browser's driver) are left out.
 """
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import tomllib
 import venv
 from importlib import metadata
 from pathlib import Path
@@ -30,7 +32,9 @@ def main() -> None:
     lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
     if here is not None and f"torch=={here} " not in lock:
         print(f"keeping torch {here}, which is already installed", flush=True)
-        lock = without_torch(lock)
+        lock = without(TORCH_FAMILY, lock)
+    if "--lean" in sys.argv[1:]:
+        lock = without(tools(), lock)
     wanted = VENV / "requirements.lock"
     wanted.write_text(lock, encoding="utf-8")
     pip("install", "--no-deps", "--require-hashes", "--requirement", str(wanted))
@@ -52,13 +56,20 @@ def torch_version(python: Path) -> str | None:
     return version if numbers >= OLDEST_TORCH else None
 
 
-def without_torch(lock: str) -> str:
-    """Return the lock file less torch and what only torch needs; an entry is a line and its indented hashes."""
+def tools() -> tuple[str, ...]:
+    """Return how the lock's entries of the development tools begin, less those that install newsquake itself."""
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
+    names = {re.split(r"[^\w.-]", each, maxsplit=1)[0] for each in groups["dev"]}
+    return tuple(f"{name}==" for name in sorted(names - {"editables", "hatchling"}))
+
+
+def without(dropped: tuple[str, ...], lock: str) -> str:
+    """Return the lock file less the entries that begin so; an entry is a line and its indented hashes."""
     kept: list[str] = []
     dropping = False
     for line in lock.splitlines(keepends=True):
         if not line.startswith(" "):
-            dropping = line.startswith(TORCH_FAMILY)
+            dropping = line.startswith(dropped)
         if not dropping:
             kept.append(line)
     return "".join(kept)
