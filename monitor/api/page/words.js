@@ -1,5 +1,7 @@
 // The two languages: texts, and how numbers, times and spans are said.
 
+import { plain } from "./dom.js";
+
 const LANGUAGES = ["en", "zh"];
 const KEPT = "newsquake.language";
 const texts = {};
@@ -51,7 +53,7 @@ export function say(name, given = {}) {
 }
 
 /** Return the word for a name that the daemon gives (a topic, a state), or the name itself where there is none. */
-export const wordFor = (kind, name) => texts[language][`${kind} ${name}`] ?? name;
+export const wordFor = (kind, name) => texts[language][`${kind} ${name}`] ?? plain(name, 80);
 
 /** Return what a key is called. */
 export function keyName(key, names = {}) {
