@@ -88,8 +88,8 @@ def demo(
     """Show the whole daemon at work on three invented days, replayed fast, in a temporary folder.
 
     Prints each incident as it comes: one surge about a company, one about a topic, and a source that falls silent. A
-    story that forty publishers copy does not fire. Without --exit it stays up afterwards, so that you can look around
-    in the API at the address it prints; Ctrl-C ends it.
+    story that forty publishers copy does not fire. The page at the address it prints shows it all live, and is opened
+    where there is a desktop. Without --exit it stays up afterwards, so that you can look around; Ctrl-C ends it.
     """
     from monitor.demo import demo as run_demo
 

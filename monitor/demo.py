@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
+import webbrowser
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from importlib.resources import as_file, files
@@ -87,7 +89,9 @@ async def demo(*, leave: bool) -> None:
         with signals(daemon.stop, lambda: None):
             await daemon.start(ticking=False)
             try:
-                show.say(f"the API is at {daemon.address}/api/v1/incidents (also /metrics and /openapi.json)")
+                show.say(f"the page is at {daemon.address}/ (the API beside it: /api/v1/incidents, /openapi.json)")
+                if not leave and has_desktop():
+                    await asyncio.to_thread(webbrowser.open, f"{daemon.address}/")
                 await _play_and_tell(daemon, clock, items, show, leave=leave)
             finally:
                 await daemon.close()
@@ -129,6 +133,11 @@ async def _pass_time(daemon: Daemon, clock: DrivenClock, until: datetime) -> Non
         await daemon.pipeline.tick(at)
     await daemon.pipeline.drained()
     await clock.drive(until)
+
+
+def has_desktop() -> bool:
+    """Tell whether somebody could see a browser's window."""
+    return sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
 def first_day(now: datetime) -> datetime:

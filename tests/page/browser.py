@@ -12,6 +12,8 @@ from playwright.async_api import Browser, ConsoleMessage, Dialog, Page, Request,
 
 from tests.alerting import required
 
+Scheme: TypeAlias = Literal["dark", "light"]
+
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync"),
@@ -93,7 +95,7 @@ async def visiting(
     address: str,
     *,
     language: str = "en-GB",
-    scheme: Literal["dark", "light"] = "dark",
+    scheme: Scheme = "dark",
     size: tuple[int, int] = (1440, 900),
 ) -> AsyncIterator[Visit]:
     """Open the page; when all has been looked at, nothing may have gone wrong."""
