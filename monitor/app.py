@@ -67,11 +67,11 @@ LAST_WORDS = 5.0  # seconds in which a stopping daemon still delivers what is du
 log = structlog.get_logger()
 
 
-async def run(path: Path) -> None:
-    """Run the daemon until SIGTERM or Ctrl-C. Raise what stopped it, if something did."""
+async def run(path: Path, clock: Clock | None = None) -> None:
+    """Run the daemon until SIGTERM or Ctrl-C, by the machine's clock or another. Raise what stopped it, if anything."""
     config = load_config(path)
     configure_log(config.log.level, json=config.log.format == "json")
-    clock, manager = SystemClock(), ServiceManager.of(os.environ)
+    clock, manager = clock or SystemClock(), ServiceManager.of(os.environ)
     random = Random()  # noqa: S311 - for jitter
     daemon = Daemon(config, clock=clock, random=random, telemetry=Telemetry(), manager=manager)
     reloads: set[asyncio.Task[None]] = set()  # the loop itself keeps no hold of a task

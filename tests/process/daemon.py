@@ -43,10 +43,13 @@ class Daemon:
         assert self._process is not None
         return self._process.pid
 
+    def command(self) -> list[str]:
+        return [str(Path(sys.executable).with_name("newsquake")), "run", "-c", str(self.config)]
+
     def start(self, *, wait: bool = True) -> None:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [Path(sys.executable).with_name("newsquake"), "run", "-c", self.config],
+                self.command(),
                 stdout=log,
                 stderr=log,
                 env={**os.environ, "DESK_SECRET": "whsec_dGVzdHMgb2YgbmV3c3F1YWtl", **self.environment},
