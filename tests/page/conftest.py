@@ -13,10 +13,10 @@ from monitor.api.stream import Pace
 from monitor.core.codec import to_json
 from monitor.store import schema
 from monitor.types import Incident
-from tests.api.conftest import NOON, Archive, Desk, archive, empty
+from tests.api.conftest import NOON, Archive, Desk, archive
 from tests.page.browser import chromium
 
-__all__ = ["archive", "empty"]  # fixtures
+__all__ = ["archive"]  # a fixture
 
 PACE = Pace(poll=0.05, pulse=1.0)
 
