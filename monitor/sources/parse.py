@@ -118,6 +118,7 @@ def main(seconds: int, memory: int) -> None:
     # when its parser ends: by closing its input.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # who answers a daemon that was killed ends without a word
     with contextlib.suppress(ValueError, OSError):  # a system may not know this limit, or set a lower one
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     source, sink = sys.stdin.buffer, sys.stdout.buffer
