@@ -10,10 +10,12 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
+from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -52,6 +54,9 @@ from monitor.systemd import ServiceManager
 from monitor.telemetry import Telemetry, configure_log
 from monitor.types import BUCKET, TICK, Json, SourceId, TargetId
 
+if TYPE_CHECKING:
+    from monitor.delivery.exports import Exporter
+
 AT_START = (  # what a running daemon does not change
     "store.url",
     "model.threads",
@@ -61,6 +66,7 @@ AT_START = (  # what a running daemon does not change
     "http",
     "limits.queue",
     "metrics",
+    "export",
 )
 LAST_WORDS = 5.0  # seconds in which a stopping daemon still delivers what is due
 
@@ -121,6 +127,7 @@ class Daemon:
         self._sources: dict[SourceId, tuple[sections.AnySource, Source]] = {}
         self._doors: dict[SourceId, Submit] = {}
         self._troubles: dict[SourceId, str] = {}
+        self._exporter: Exporter | None = None
         self._outboxes: dict[TargetId, tuple[sections.AnyTarget, Target, Outbox]] = {}
 
     @property
@@ -216,7 +223,7 @@ class Daemon:
                 log.warning("this change needs a restart", key=key)
         # From here on nothing can fail.
         configure_log(config.log.level, json=config.log.format == "json")
-        self._pipeline.desk = desk
+        self._pipeline.desk = replace(desk, exports=self._pipeline.desk.exports)
         self._needle.obey(rules)
         self._succession.default = config.model.default
         wanted = {SourceId(section.id): section for section in sources_of(config)}
@@ -326,6 +333,8 @@ class Daemon:
             self._place_source(section, source)
         for section_, target in targets:
             self._place_target(section_, target)
+        if config.export is not None:
+            self._exporter = self._workshop.exporter(config.export, self._store)
 
     async def _open_model(self, rows: Sequence[Promotion]) -> tuple[str, Worker]:
         """Open the model that is to serve, from the first place that holds a good one; raise why the last does not."""
@@ -354,6 +363,7 @@ class Daemon:
         spawn, teardown = self._supervisor.spawn, self._supervisor.on_teardown
         teardown("steps", self._supervisor.cancel_all)
         teardown("messages", self._tell_what_is_due)
+        teardown("exports", self._end_exports)
         teardown("sources", self._end_sources)  # who hears of each commit, as a Kafka topic does, hears of the last
         teardown("items under way", self._drain)
         teardown("reading", self._end_reading)
@@ -365,6 +375,8 @@ class Daemon:
         for source in self._sources:
             self._begin_source(source)
         spawn("interface", self._api.serve())
+        if self._exporter is not None:
+            spawn("exports", self._exporter.run())
         heartbeat = self._workshop.heartbeat(self._panel.well)
         if heartbeat is not None:
             spawn("heartbeat", heartbeat.run())
@@ -487,6 +499,16 @@ class Daemon:
     async def _drain(self) -> None:
         if not self._supervisor.failed:
             await self._supervisor.unless_broken(self._pipeline.drained())
+
+    async def _end_exports(self) -> None:
+        if self._exporter is None:
+            return
+        await self._supervisor.cancel("exports")
+        if not self._supervisor.failed:
+            with suppress(TimeoutError):  # what is left stays in the store for the next start
+                async with asyncio.timeout(LAST_WORDS):
+                    await self._exporter.drain()
+        await self._exporter.close()
 
     async def _tell_what_is_due(self) -> None:
         if not self._supervisor.failed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from monitor import config as sections
@@ -12,6 +13,7 @@ from monitor.config import Config, read_text, reveal
 from monitor.core.detect.state import Rules
 from monitor.core.entities.tagger import Tagger
 from monitor.core.entities.watchlist import Watchlist
+from monitor.core.exports import DEAD_LETTERS, SCORED
 from monitor.core.intake import IntakeRules
 from monitor.core.routing import Route
 from monitor.core.schedule import Rhythm
@@ -22,7 +24,7 @@ from monitor.delivery.targets.webhook import WebhookTarget
 from monitor.errors import ConfigurationError
 from monitor.net import HttpClient
 from monitor.pipeline import Desk
-from monitor.ports import Clock, Source, Target
+from monitor.ports import Clock, ExportStore, Source, Target
 from monitor.sources.archive import ArchiveSource
 from monitor.sources.feed import FeedSource
 from monitor.sources.fetch import Fetcher
@@ -32,7 +34,7 @@ from monitor.telemetry import Telemetry
 from monitor.types import IncidentKind, Language, Severity, SourceId, TargetId
 
 if TYPE_CHECKING:
-    from monitor.kafka import Cluster
+    from monitor.delivery.exports import Exporter
 
 DOOR = sections.PushSource(kind="push", id="push")  # there is always a door, also where none is configured
 LOG = sections.LogTarget(kind="log", id="log")  # where no target is configured, incidents are told in the log
@@ -56,7 +58,14 @@ def desk_of(config: Config) -> Desk:
         intake=IntakeRules(max_text=config.limits.text, lateness=config.detect.lateness),
         routes=tuple(_route(route) for route in config.route) or (_everything(config),),
         combine="entity×topic" in config.detect.combinations,
+        exports=_exported(config.export),
     )
+
+
+def _exported(section: sections.ExportSection | None) -> frozenset[str]:
+    if section is None:
+        return frozenset()
+    return frozenset(kind for kind in (SCORED, DEAD_LETTERS) if getattr(section, kind) is not None)
 
 
 def rules_of(config: Config) -> Rules:
@@ -112,22 +121,13 @@ def authorization_of(section: sections.AlertmanagerTarget) -> str | None:
     return None
 
 
-def cluster_of(section: sections.KafkaSection, where: str) -> Cluster:
-    """Return how the cluster of a section is reached; its password is read here.
-
-    Raise ConfigurationError where it cannot be, where a certificate cannot be read, and where aiokafka is missing.
-    """
+def kafka(where: str) -> ModuleType:
+    """Return `monitor.topics`, which needs an extra. Raise ConfigurationError where that is not installed."""
     try:
-        from monitor.kafka import Cluster, Sasl, trusting  # noqa: PLC0415 - an extra: only who names a cluster needs it
+        from monitor import topics  # noqa: PLC0415 - only who names a cluster needs it
     except ModuleNotFoundError as error:
         raise ConfigurationError(f"{where}: Kafka needs {error.name}: install newsquake[kafka]") from error
-    sasl = tls = None
-    if section.sasl is not None:
-        password = reveal(section.sasl.password, f"{where}: sasl.password")
-        sasl = Sasl(mechanism=section.sasl.mechanism, username=section.sasl.username, password=password)
-    if section.tls is not None:
-        tls = trusting(section.tls.ca, section.tls.certificate, section.tls.key)
-    return Cluster(brokers=section.brokers, sasl=sasl, tls=tls)
+    return topics
 
 
 class Workshop:
@@ -164,7 +164,10 @@ class Workshop:
             case sections.ArchiveSource():
                 return ArchiveSource(id_, section.path, fields=section.fields, clock=self._clock)
             case sections.KafkaSource():
-                return self._kafka_source(id_, section)
+                source: Source = kafka(f"source {section.id!r}").source_of(
+                    section, clock=self._clock, random=self._random, telemetry=self._telemetry
+                )
+                return source
 
     def target(self, section: sections.AnyTarget) -> Target | AlertmanagerTarget:
         """Build a target from its section; its secret is read here, and nowhere kept in clear but there."""
@@ -184,6 +187,16 @@ class Workshop:
                     authorization=authorization_of(section),
                     client=self._client,
                 )
+            case sections.KafkaTarget():
+                target: Target = kafka(f"target {section.id!r}").target_of(section)
+                return target
+
+    def exporter(self, section: sections.ExportSection, store: ExportStore) -> Exporter:
+        """Build what brings scored articles and dead letters to topics."""
+        exporter: Exporter = kafka("export").exporter_of(
+            section, store=store, clock=self._clock, random=self._random, telemetry=self._telemetry
+        )
+        return exporter
 
     def heartbeat(self, well: Callable[[], bool]) -> Heartbeat | None:
         """Build the sign of life, given while the daemon is well; None where none is configured."""
@@ -197,19 +210,6 @@ class Workshop:
             clock=self._clock,
             telemetry=self._telemetry,
         )
-
-    def _kafka_source(self, id_: SourceId, section: sections.KafkaSource) -> Source:
-        cluster = cluster_of(section, f"source {section.id!r}")
-        from monitor.sources.kafka import KafkaSource, Topic  # noqa: PLC0415 - an extra: only who names a cluster needs it
-
-        topic = Topic(
-            cluster=cluster,
-            name=section.topic,
-            group=section.group,
-            latest=section.start == "latest",
-            fields=section.fields,
-        )
-        return KafkaSource(id_, topic, clock=self._clock, random=self._random, telemetry=self._telemetry)
 
     async def close(self) -> None:
         """Let go of connections and parser processes."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from monitor import config as sections
 from monitor.api.listen import address_of, listen, require_token
-from monitor.assembly import authorization_of, cluster_of, desk_of, sources_of, targets_of
+from monitor.assembly import authorization_of, desk_of, kafka, sources_of, targets_of
 from monitor.clock import SystemClock
 from monitor.config import Config, load, reveal
 from monitor.errors import ConfigurationError, NewsquakeError, SourceError, StoreError, TargetError
@@ -19,7 +19,6 @@ from monitor.scoring.reload import open_worker
 from monitor.sources.archive import archive_files
 from monitor.sources.fetch import Document, Fetcher, Validators
 from monitor.sources.parsers import ParserPool
-from monitor.sources.records import field_names
 from monitor.store.operations import Standing, schema_state
 from monitor.store.tokens import listed
 
@@ -60,6 +59,8 @@ def _looks(config: Config, desk: Desk, client: HttpClient, parsers: ParserPool) 
     ]
     looks += [(f"source {each.id}", partial(_source, each, client, parsers)) for each in sources_of(config)]
     looks += [(f"target {each.id}", partial(_target, each, client)) for each in targets_of(config)]
+    if config.export is not None:
+        looks.append(("export", partial(kafka("export").look_at_export, config.export)))
     looks += [(f"route {number}", partial(_route, each)) for number, each in enumerate(config.route, start=1)]
     if config.metrics.prometheus is not None or any(_pushed(config).values()):
         looks.append(("prometheus", partial(_prometheus, config, client)))
@@ -109,21 +110,7 @@ async def _source(section: sections.AnySource, client: HttpClient, parsers: Pars
         case sections.ArchiveSource():
             return f"{len(archive_files(section.path))} files"
         case sections.KafkaSource():
-            return await _topic(section)
-
-
-async def _topic(section: sections.KafkaSource) -> str:
-    cluster = cluster_of(section, f"source {section.id!r}")
-    field_names(section.fields)
-    from monitor.sources.kafka_reader import TopicReader  # noqa: PLC0415 - an extra: only who names a cluster needs it
-
-    reader = await TopicReader.open(cluster, section.topic, section.group)
-    try:
-        bounds = await reader.bounds()
-    finally:
-        await reader.close()
-    kept = sum(each.end - each.first for each in bounds.values())
-    return f"topic {section.topic}: {len(bounds)} partitions, {kept:,} records"
+            return str(await kafka(f"source {section.id!r}").look_at_source(section))
 
 
 async def _target(section: sections.AnyTarget, client: HttpClient) -> str:
@@ -138,6 +125,8 @@ async def _target(section: sections.AnyTarget, client: HttpClient) -> str:
             return f"its server answers ({answer.status} to a GET); {signed}"
         case sections.AlertmanagerTarget():
             return "; ".join([await _alertmanager(url, section, client) for url in (section.url, *section.peers)])
+        case sections.KafkaTarget():
+            return str(await kafka(f"target {section.id!r}").look_at_target(section))
 
 
 async def _alertmanager(url: str, section: sections.AlertmanagerTarget, client: HttpClient) -> str:

@@ -190,12 +190,19 @@ class TlsSection(Section):
     key: Path | None = Field(None, description="its key")
 
 
-class KafkaSection(Section):
+class KafkaCluster(Section):
     """What every table that names a Kafka cluster holds."""
 
     brokers: Brokers = Field(description="`host:port`, or several with commas between")
     sasl: SaslSection | None = Field(None, description="how to sign in; left out, nobody signs in")
     tls: TlsSection | None = Field(None, description="how to encrypt; left out, nothing is encrypted")
+
+
+class ExportSection(KafkaCluster):
+    """`[export]`: scored articles and dead letters to topics."""
+
+    scored: TopicName | None = Field(None, description="the topic for scored articles")
+    dead_letters: TopicName | None = Field(None, description="the topic for dead letters")
 
 
 class FeedSource(Section):
@@ -223,7 +230,7 @@ class ArchiveSource(Section):
     fields: dict[str, str] = Field({}, description="which column holds `title`, `text`, `url`, `published`, …")
 
 
-class KafkaSource(KafkaSection):
+class KafkaSource(KafkaCluster):
     """A `[[source]]` of kind `kafka`: a topic whose records are JSON objects."""
 
     kind: Literal["kafka"]
@@ -278,7 +285,15 @@ class AlertmanagerTarget(Section):
         return self
 
 
-AnyTarget = Annotated[LogTarget | WebhookTarget | AlertmanagerTarget, Field(discriminator="kind")]
+class KafkaTarget(KafkaCluster):
+    """A `[[target]]` of kind `kafka`: incidents to a topic."""
+
+    kind: Literal["kafka"]
+    id: Name
+    topic: TopicName
+
+
+AnyTarget = Annotated[LogTarget | WebhookTarget | AlertmanagerTarget | KafkaTarget, Field(discriminator="kind")]
 
 
 class Match(Section):
@@ -313,6 +328,7 @@ class Config(BaseSettings):
     limits: LimitsSection = LimitsSection()
     log: LogSection = LogSection()
     metrics: MetricsSection = MetricsSection()
+    export: ExportSection | None = None
     source: tuple[AnySource, ...] = ()
     target: tuple[AnyTarget, ...] = ()
     route: tuple[RouteSection, ...] = ()
@@ -475,7 +491,7 @@ def _from_folder(config: Config, folder: Path) -> Config:
         url = f"sqlite:///{folder / url.removeprefix('sqlite:///')}"
     sources = tuple(_source_from_folder(source, folder) for source in config.source)
     files = tuple(folder / file for file in config.watchlist.files)
-    targets = tuple(target.model_copy(update=_placed_secrets(target, folder)) for target in config.target)
+    targets = tuple(target.model_copy(update=_target_from_folder(target, folder)) for target in config.target)
     return config.model_copy(
         update={
             "store": _signed_in(config.store.model_copy(update={"url": url, **_placed_secrets(config.store, folder)})),
@@ -483,6 +499,7 @@ def _from_folder(config: Config, folder: Path) -> Config:
             "model": config.model.model_copy(update={"default": _placed(config.model.default, "path:", folder)}),
             "source": sources,
             "target": targets,
+            "export": config.export and config.export.model_copy(update=_kafka_from_folder(config.export, folder)),
         }
     )
 
@@ -496,7 +513,13 @@ def _source_from_folder(source: AnySource, folder: Path) -> AnySource:
     return source
 
 
-def _kafka_from_folder(section: KafkaSection, folder: Path) -> dict[str, Section]:
+def _target_from_folder(target: AnyTarget, folder: Path) -> dict[str, Any]:
+    if isinstance(target, KafkaTarget):
+        return dict(_kafka_from_folder(target, folder))
+    return dict(_placed_secrets(target, folder))
+
+
+def _kafka_from_folder(section: KafkaCluster, folder: Path) -> dict[str, Section]:
     update: dict[str, Section] = {}
     if section.sasl is not None:
         password = _placed(section.sasl.password, "file:", folder)

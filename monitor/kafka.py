@@ -132,6 +132,7 @@ OUTCOMES: Mapping[type[BaseException], tuple[str, str]] = {
     errors.SaslAuthenticationFailed: ("refused", "{address}: the username or the password is wrong"),
     errors.UnsupportedSaslMechanismError: ("refused", "{address}: the broker does not offer this SASL mechanism"),
     errors.AuthenticationFailedError: ("refused", "{address}: the credentials were refused"),
+    errors.MessageSizeTooLargeError: ("too_large", "{address}: a record is larger than the topic {topic!r} takes"),
     errors.OffsetOutOfRangeError: ("out_of_range", "{address}: the topic {topic!r} no longer keeps what comes next"),
     ssl.SSLError: ("refused", "{address}: no TLS connection ({error})"),
     TimeoutError: ("unreachable", "{address}: no answer within {patience:.0f} s"),
@@ -158,13 +159,14 @@ def _of(error: BaseException, address: str, topic: str) -> KafkaTrouble:
     return KafkaTrouble("failed", f"{address}: {type(error).__name__}: {error}")
 
 
-async def hang_up(stop: Coroutine[Any, Any, None], client: Any) -> None:
-    """Stop a consumer or a producer within `FAREWELL` seconds, whatever becomes of the brokers. Raises nothing.
+async def hang_up(*steps: Coroutine[Any, Any, None]) -> None:
+    """Stop a consumer or a producer, whatever becomes of the brokers: each step within `FAREWELL` seconds.
 
-    The library's own way waits for brokers that may never come back, and breaks off half-way where a request of its
-    own was cancelled: its connections, which belong to `client`, are closed here in any case.
+    The library's own `stop` waits for brokers that may never come back, and breaks off half-way where a request of its
+    own was cancelled. So its parts are stopped one by one after it; that they have stopped already does not matter.
+    Raises nothing.
     """
-    for step in (stop, client.close()):
+    for step in steps:
         task = asyncio.ensure_future(step)
         try:
             await asyncio.wait([task], timeout=FAREWELL)

@@ -24,6 +24,7 @@ from monitor.core.counting import judgements_of, keyed, rollups_of
 from monitor.core.detect.detector import STATE_VERSION, Decision, Rules, State, decide, dump
 from monitor.core.entities.tagger import Tagged, Tagger
 from monitor.core.entities.watchlist import Watchlist
+from monitor.core.exports import DEAD_LETTERS, SCORED, dead_letter_export, scored_export
 from monitor.core.incidents import STORIES, Folded, evidence_wanted, fold
 from monitor.core.intake import IntakeRules, read
 from monitor.core.routing import Route, messages_for
@@ -31,7 +32,7 @@ from monitor.core.stories import StoryBook
 from monitor.core.text.signature import bands
 from monitor.errors import NewsquakeError
 from monitor.patience import Patience
-from monitor.ports import Batch, Bus, Clock, Judgement, Ledger, Scorer, Settled, Store, Transaction, Unscorable
+from monitor.ports import Batch, Bus, Clock, Export, Judgement, Ledger, Scorer, Settled, Store, Transaction, Unscorable
 from monitor.telemetry import Telemetry
 from monitor.types import (
     Article,
@@ -66,6 +67,7 @@ class Desk:
     intake: IntakeRules
     routes: tuple[Route, ...]
     combine: bool = False
+    exports: frozenset[str] = frozenset()  # the kinds of records that are written to topics outside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,7 +228,9 @@ async def watch_step(scored: Scored, *, store: Store, needle: Needle, desk: Desk
         await transaction.add_rollups(rollups)
         decision = needle.decide(rollups, now) if rollups else None  # without news it is for the ticks to decide
         folded = await _tell(decision, transaction, desk, now) if decision else NOTHING
-        await transaction.bury([entry for entry in scored.entries if isinstance(entry, DeadLetter)])
+        letters = [entry for entry in scored.entries if isinstance(entry, DeadLetter)]
+        await transaction.bury(letters)
+        await transaction.export(_exports(desk.exports, fresh, letters))
         await _account(scored.batches, settled, transaction)
     if decision:
         needle.adopt(decision.state)
@@ -308,6 +312,15 @@ async def _tell(decision: Decision, transaction: Transaction, desk: Desk, now: d
     await transaction.save_incidents(telling.incidents)
     await transaction.post(telling.messages)
     return replace(folded, incidents=telling.incidents)
+
+
+def _exports(wanted: Collection[str], fresh: Sequence[Judged], letters: Sequence[DeadLetter]) -> list[Export]:
+    made: list[Export] = []
+    if SCORED in wanted:
+        made += [scored_export(each.article, each.scores) for each in fresh]
+    if DEAD_LETTERS in wanted:
+        made += [dead_letter_export(each) for each in letters]
+    return made
 
 
 async def _account(batches: Sequence[Batch], settled: Sequence[Settled], transaction: Transaction) -> None:

@@ -258,6 +258,23 @@ class Case:
     notices: tuple[Notice, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """A record that is to be written to a topic outside: `kind` says which. `key` is stable."""
+
+    kind: str
+    key: str
+    value: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """An export in the store. `number` rises in the order of the commits."""
+
+    number: int
+    export: Export
+
+
 class Transaction(Protocol):
     """One atomic change, open between BEGIN IMMEDIATE and COMMIT. An exception inside rolls everything back."""
 
@@ -350,6 +367,14 @@ class Transaction(Protocol):
         """Remember how far a source has been read."""
         ...
 
+    async def export(self, exports: Sequence[Export]) -> None:
+        """Keep records that are to be written outside."""
+        ...
+
+    async def exported(self, number: int) -> None:
+        """Delete the records up to and with this number: they are written."""
+        ...
+
     async def attempt(self, key: str, target: TargetId) -> None:
         """Count a try of an outbox row that is about to be made. The row stays pending and due."""
         ...
@@ -417,6 +442,10 @@ class Store(Protocol):
         """
         ...
 
+    async def exports(self, limit: int) -> Sequence[Waiting]:
+        """Return what is to be written outside, in the order of the commits."""
+        ...
+
     async def pending(self, target: TargetId, now: datetime, limit: int) -> Sequence[Pending]:
         """Return the outbox rows of a target that are due, oldest first, at most one for each incident.
 
@@ -441,6 +470,16 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Let go of the database and of what is owned; safe to call twice."""
+        ...
+
+
+class ExportStore(Protocol):
+    """What an exporter needs of the store."""
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]: ...
+
+    async def exports(self, limit: int) -> Sequence[Waiting]:
+        """Return what is to be written outside, in the order of the commits."""
         ...
 
 

@@ -130,6 +130,12 @@ class Telemetry:
         self.heartbeats = Counter(
             "newsquake_heartbeats", "Signs of life that were due, by outcome.", ("outcome",), registry=registry
         )
+        self.exports = Counter(
+            "newsquake_exports",
+            "Records that were to be written to topics outside, by outcome.",
+            ("kind", "outcome"),
+            registry=registry,
+        )
         self.http_requests = Counter(
             "newsquake_http_requests",
             "Requests to the API, by route and status code.",

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 from monitor.core.counting import NEGATIVE
 from monitor.errors import OwnershipLost, StoreError
-from monitor.ports import Case, Judgement, Ledger, Notice, Owner, Pending, Told
+from monitor.ports import Case, Export, Judgement, Ledger, Notice, Owner, Pending, Told, Waiting
 from monitor.types import (
     Article,
     ArticleId,
@@ -113,6 +113,8 @@ class Tables:
     ticks: set[datetime] = field(default_factory=set)
     ledgers: dict[SourceId, Ledger] = field(default_factory=dict)
     letters: list[DeadLetter] = field(default_factory=list)
+    exports: tuple[Waiting, ...] = ()
+    exports_given: int = 0  # the number of the last export
     positions: dict[tuple[SourceId, str], Position] = field(default_factory=dict)
     epochs: dict[str, int] = field(default_factory=dict)
 
@@ -177,6 +179,9 @@ class FakeStore:
 
     async def rollups(self, since: datetime, until: datetime) -> Sequence[Rollup]:
         return [row for name, row in sorted(self.tables.rollups.items()) if since <= name[0] < until]
+
+    async def exports(self, limit: int) -> Sequence[Waiting]:
+        return self.tables.exports[:limit]
 
     async def pending(self, target: TargetId, now: datetime, limit: int) -> Sequence[Pending]:
         rows = [row for row in self.tables.outbox.values() if row.state == "pending" and row.message.target == target]
@@ -348,6 +353,16 @@ class FakeTransaction:
 
     async def advance(self, position: Position) -> None:
         self._tables.positions[position.source, position.partition] = position
+
+    async def export(self, exports: Sequence[Export]) -> None:
+        given = self._tables.exports_given
+        self._tables.exports += tuple(
+            Waiting(number=number, export=each) for number, each in enumerate(exports, start=given + 1)
+        )
+        self._tables.exports_given = given + len(exports)
+
+    async def exported(self, number: int) -> None:
+        self._tables.exports = tuple(each for each in self._tables.exports if each.number > number)
 
     async def attempt(self, key: str, target: TargetId) -> None:
         for row in self._pending(key, target):

@@ -36,7 +36,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "config": ("errors",),
 }
 # The composition root: these may import every room.
-TOP = ("housekeeping", "assembly", "handling", "panel", "report", "replay", "app", "cli", "commands", "check", "demo")
+TOP = (
+    *("housekeeping", "assembly", "topics", "handling", "panel", "report", "replay", "app", "cli", "commands"),
+    *("check", "demo"),
+)
 TRAINER = ("types", "errors", "ports", "core", "scoring", "replay", "store")
 # The trainer's modules that a daemon's configuration is given to; `cli.py` reads it ahead, to refuse it at once.
 ASKS_A_DESK = ("cli.py", "life.py", "promote.py", "rehearse.py", "retrain.py")

@@ -34,15 +34,17 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "[limits]": config.LimitsSection,
     "[log]": config.LogSection,
     "[metrics]": config.MetricsSection,
-    "feed": config.FeedSource,
-    "push": config.PushSource,
-    "archive": config.ArchiveSource,
-    "kafka": config.KafkaSource,
+    "source feed": config.FeedSource,
+    "source push": config.PushSource,
+    "source archive": config.ArchiveSource,
+    "[export]": config.ExportSection,
+    "source kafka": config.KafkaSource,
+    "target kafka": config.KafkaTarget,
     "sasl": config.SaslSection,
     "tls": config.TlsSection,
-    "log": config.LogTarget,
-    "webhook": config.WebhookTarget,
-    "alertmanager": config.AlertmanagerTarget,
+    "target log": config.LogTarget,
+    "target webhook": config.WebhookTarget,
+    "target alertmanager": config.AlertmanagerTarget,
     "[[route]]": config.RouteSection,
     "match": config.Match,
 }
@@ -50,10 +52,11 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
 
 def documented() -> Mapping[str, list[Row]]:
     tables: dict[str, list[Row]] = {}
-    title = ""
+    title = table = ""
     for line in read("docs/configuration.md").splitlines():
-        if heading := re.match(r"#+ (?:kind )?`([^`]+)`$", line):
-            title = heading[1]
+        if heading := re.match(r"#+ (kind )?`([^`]+)`$", line):
+            table = table if heading[1] else heading[2].strip("[]")
+            title = f"{table} {heading[2]}" if heading[1] else heading[2]
         elif line.startswith("#"):
             title = ""
         elif title and (row := re.match(r"\| `(\w+)` \| (.+?) \|", line)):
@@ -104,10 +107,10 @@ def read(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
-EXAMPLE = pytest.param(read("deploy/examples/newsquake.toml"), id="example")
+EXAMPLES = [pytest.param(read(f"deploy/examples/{name}.toml"), id=name) for name in ("newsquake", "kafka")]
 
 
-@pytest.mark.parametrize("text", [*toml_blocks("source"), EXAMPLE])
+@pytest.mark.parametrize("text", [*toml_blocks("source"), *EXAMPLES])
 def test_every_printed_configuration_loads(text: str, tmp_path: Path) -> None:
     file = tmp_path / "newsquake.toml"
     file.write_text(text, encoding="utf-8")

@@ -98,4 +98,5 @@ class TopicReader:
 
     async def close(self) -> None:
         """Let go of the connections."""
-        await hang_up(self._consumer.stop(), self._consumer._client)  # noqa: SLF001 - see hang_up
+        client = self._consumer._client  # noqa: SLF001 - see hang_up
+        await hang_up(self._consumer.stop(), client.close())

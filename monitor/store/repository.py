@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from monitor.errors import OwnershipLost
-from monitor.ports import Case, Clock, Ledger, Mark, Owner, Pending, Promotion
+from monitor.ports import Case, Clock, Export, Ledger, Mark, Owner, Pending, Promotion, Waiting
 from monitor.store import history, models, schema
 from monitor.store.doubt import committed
 from monitor.store.engine import failing_plainly, file_of, locate, name_of, plainly, reading, writing
@@ -134,6 +134,15 @@ class SqlStore:
         async with self._connected(self.reader) as connection:
             rows = (await connection.execute(asked)).all()
             return rollups_of(rows, await connection.execute(origins))
+
+    async def exports(self, limit: int) -> Sequence[Waiting]:
+        table = schema.exports
+        asked = select(table).order_by(table.c.id).limit(limit)
+        async with self._connected(self.reader) as connection:
+            return [
+                Waiting(number=row.id, export=Export(kind=row.kind, key=row.key, value=row.value))
+                for row in await connection.execute(asked)
+            ]
 
     async def pending(self, target: TargetId, now: datetime, limit: int) -> Sequence[Pending]:
         rows, earlier = schema.outbox, schema.outbox.alias("earlier")

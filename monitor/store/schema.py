@@ -288,6 +288,16 @@ dead_letters = Table(
     Index(None, "source", "received"),
 )
 
+exports = Table(  # what is to be written to topics outside, until it is; numbers are never given twice
+    "exports",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("kind", String(16), nullable=False),
+    Column("key", String(64), nullable=False),
+    Column("value", JSON, nullable=False),
+    sqlite_autoincrement=True,
+)
+
 positions = Table(
     "positions",
     metadata,

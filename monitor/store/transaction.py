@@ -13,7 +13,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.codec import from_json, to_json
-from monitor.ports import Judgement, Ledger, Told
+from monitor.ports import Export, Judgement, Ledger, Told
 from monitor.store import history, models, schema
 from monitor.store.rows import evidence_of, told_of
 from monitor.store.schema import stored_moment
@@ -210,6 +210,13 @@ class SqlTransaction:
     async def advance(self, position: Position) -> None:
         row = {"source": position.source, "partition": position.partition, "value": dict(position.value)}
         await self._many(self._sql.advance, [row])
+
+    async def export(self, exports: Sequence[Export]) -> None:
+        rows = [{"kind": each.kind, "key": each.key, "value": dict(each.value)} for each in exports]
+        await self._many(insert(schema.exports), rows)
+
+    async def exported(self, number: int) -> None:
+        await self._connection.execute(delete(schema.exports).where(schema.exports.c.id <= number))
 
     async def attempt(self, key: str, target: TargetId) -> None:
         await self._connection.execute(self._sql.count_attempt, {"message": key, "receiver": target})

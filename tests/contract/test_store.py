@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from monitor.errors import OwnershipLost, StoreError
-from monitor.ports import Case, Ledger, Notice, Store
+from monitor.ports import Case, Export, Ledger, Notice, Store
 from monitor.types import (
     Change,
     DeadLetter,
@@ -428,3 +428,22 @@ async def test_a_store_may_be_closed_twice(store: Store) -> None:
     await store.own("all")
     await store.close()
     await store.close()
+
+
+async def test_exports_wait_in_order_until_they_are_written(store: Store) -> None:
+    async with store.transaction() as transaction:
+        await transaction.export(
+            [Export(kind="scored", key=f"k{n}", value={"n": n, "text": "艾克米"}) for n in range(3)]
+        )
+    first = await store.exports(2)
+    assert [each.export.value["n"] for each in first] == [0, 1]
+    async with store.transaction() as transaction:
+        await transaction.exported(first[-1].number)
+        await transaction.export([Export(kind="dead_letters", key="k3", value={"n": 3})])
+    rest = await store.exports(9)
+    assert [(each.export.kind, each.export.key) for each in rest] == [("scored", "k2"), ("dead_letters", "k3")]
+    async with store.transaction() as transaction:
+        await transaction.exported(rest[-1].number)
+        await transaction.export([Export(kind="scored", key="k4", value={})])
+    [last] = await store.exports(9)
+    assert last.number > rest[-1].number, "a number is never given twice"

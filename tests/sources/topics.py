@@ -100,6 +100,16 @@ class World:
         finally:
             await consumer.stop()
 
+    async def read_all(self, topic: str) -> list[Any]:
+        """Return what is in the one partition of a topic."""
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.brokers)
+        await consumer.start()
+        try:
+            end = (await consumer.end_offsets([TopicPartition(topic, 0)]))[TopicPartition(topic, 0)]
+        finally:
+            await consumer.stop()
+        return await self.read(topic, end)
+
     async def group_offset(self, topic: str, group: str, partition: int = 0) -> int | None:
         async with self._admin() as admin:
             offsets = await admin.list_consumer_group_offsets(group)

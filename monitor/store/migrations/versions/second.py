@@ -51,12 +51,22 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_verdicts_incident"), "verdicts", ["incident"])
     op.create_index(op.f("ix_verdicts_at"), "verdicts", ["at"])
+    op.create_table(
+        "exports",
+        sa.Column("id", NUMBER, autoincrement=True, nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("key", sa.String(length=64), nullable=False),
+        sa.Column("value", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_exports")),
+        sqlite_autoincrement=True,
+    )
     _collate("C")
 
 
 def downgrade() -> None:
     """Take them back; what they hold is lost."""
     _collate("default")
+    op.drop_table("exports")
     op.drop_table("verdicts")
     op.drop_table("tokens")
     op.drop_index(op.f("ix_outbox_target_ended"), "outbox")
