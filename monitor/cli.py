@@ -215,14 +215,14 @@ def restore(
 @token.command()
 def create(
     name: Annotated[str, typer.Option(help="Whose it is: a person, a desk, a program.")],
-    scope: Annotated[list[Scope], typer.Option(help="What it opens; may be repeated, for none includes another.")],
+    scope: Annotated[list[Scope], typer.Option(help="What it opens; may be repeated: write does not include read.")],
     expires: Annotated[str | None, typer.Option(metavar="SPAN", help='How long it is good, such as "90 days".')] = None,
     config: ConfigFile = DEFAULT,
 ) -> None:
     """Make a token for the API and print its secret, which is shown this once and stored nowhere.
 
     read: all that is stored and shown, and /metrics. write: handing articles over, judging texts, acknowledging and
-    verdicts. admin: what changes how the daemon works. With the first token the API is open to nobody without one.
+    verdicts. admin: everything. With the first token the API is open to nobody without one.
 
         curl -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8080/api/v1/incidents
     """

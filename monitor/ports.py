@@ -739,11 +739,11 @@ class Reader(Protocol):
 
 
 class Scope(StrEnum):
-    """What a token opens. None includes another."""
+    """What a token opens. `admin` opens everything; of the other two neither includes the other."""
 
     READ = "read"  # what is stored and shown, and the metrics
     WRITE = "write"  # handing articles over, judging texts, acknowledging, verdicts
-    ADMIN = "admin"  # what changes how the daemon works
+    ADMIN = "admin"  # everything
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,7 +61,7 @@ class Authority:
         state = standing(token, self._clock.now()) if token else None
         if token is None or state is not Standing.LIVE:
             raise await self._refusal(address, f"this token is {state or 'not known'}", token)
-        if scope not in token.scopes:
+        if not {scope, Scope.ADMIN} & token.scopes:
             scopes = ", ".join(sorted(token.scopes))
             raise Problem(
                 403,

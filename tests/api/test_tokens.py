@@ -91,8 +91,8 @@ async def test_what_is_over_opens_nothing_and_closes_all_the_same(desk: Desk, mo
     assert (refused.status_code, refused.json()["error"]["message"]) == (401, said)
 
 
-async def test_no_scope_includes_another(desk: Desk) -> None:
-    writer = desk.token("write", "admin")
+async def test_who_writes_need_not_read_nor_who_reads_write(desk: Desk) -> None:
+    writer = desk.token("write")
     assert (await ask(desk, WRITE, writer)).status_code == 200
     refused = await ask(desk, headers=writer)
     assert refused.status_code == 403
@@ -101,6 +101,12 @@ async def test_no_scope_includes_another(desk: Desk) -> None:
     reader = desk.token("read", secret=OTHER)
     assert (await ask(desk, WRITE, reader)).status_code == 403
     assert (await ask(desk, headers=reader)).status_code == 200
+
+
+async def test_an_administrator_may_do_everything(desk: Desk) -> None:
+    admin = desk.token("admin")
+    assert (await ask(desk, WRITE, admin)).status_code == 200
+    assert (await ask(desk, headers=admin)).status_code == 200
 
 
 async def test_a_verdict_bears_the_name_of_its_token(desk: Desk) -> None:
@@ -135,6 +141,12 @@ async def test_who_guesses_is_slowed_down_and_locks_nobody_out(desk: Desk) -> No
     slowed = await ask(desk)
     assert (slowed.status_code, slowed.headers["retry-after"]) == (429, "6")
     assert (await ask(desk, headers=reader)).status_code == 200
+
+
+async def test_an_administrator_may_do_everything(desk: Desk) -> None:
+    admin = desk.token("admin")
+    assert (await ask(desk, WRITE, admin)).status_code == 200
+    assert (await ask(desk, headers=admin)).status_code == 200
     assert len([each for each in logs if each["event"] == "a request was refused"]) == FAILURES
 
 
