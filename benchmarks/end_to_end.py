@@ -90,15 +90,15 @@ def bare(made: Sequence[dict[str, Json]]) -> float:
 
 
 @contextmanager
-def daemon(folder: Path) -> Iterator[tuple[str, int, float]]:
-    """Run the daemon; yields its address, its process id and the seconds until it was ready."""
+def daemon(folder: Path, more: str = "") -> Iterator[tuple[str, int, float]]:
+    """Run the daemon, with `more` in its configuration; yields its address, its process id and how long it started."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     (folder / "watchlist.toml").write_text(WATCHLIST, encoding="utf-8")
     config = folder / "newsquake.toml"
     config.write_text(
-        f'[api]\nbind = "127.0.0.1:{port}"\n[watchlist]\nfiles = ["watchlist.toml"]\n[log]\nlevel = "error"\n',
+        f'[api]\nbind = "127.0.0.1:{port}"\n[watchlist]\nfiles = ["watchlist.toml"]\n[log]\nlevel = "error"\n' + more,
         encoding="utf-8",
     )
     began = time.perf_counter()
