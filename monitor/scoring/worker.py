@@ -28,7 +28,7 @@ _T = TypeVar("_T")
 
 MANY = 8  # texts that fail one after the other are no longer the texts' fault
 TAKE = 512  # texts taken at once: enough to find like lengths, few enough that nobody waits long behind them
-QUIET = 32  # of those that are asked quietly: what comes meanwhile waits for these
+QUIET = 16  # of those that are asked quietly: what comes meanwhile waits for these
 SHARE = 9  # texts of others that are judged first, for each that is asked quietly
 
 
