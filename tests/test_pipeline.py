@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Self
 
+import pytest
+
 from monitor.bus.memory import MemoryBus
 from monitor.core.detect.detector import Rules, fresh
 from monitor.core.entities.tagger import Tagger
@@ -27,7 +29,8 @@ DESK = Desk(watchlist=NOBODY, tagger=Tagger(NOBODY), intake=IntakeRules(), route
 class Calm:
     """A model to which all news is neutral."""
 
-    model = ModelId("calm")
+    def __init__(self) -> None:
+        self.model = ModelId("calm")
 
     async def score(self, mentions: Sequence[Mention]) -> Sequence[Score | Unscorable]:
         sentiment = Sentiment(negative=0.0, neutral=1.0, positive=0.0)
@@ -65,10 +68,11 @@ class Running:
     def __init__(self, store: FakeStore, clock: FakeClock) -> None:
         self.settled: list[Settled] = []
         self.telemetry = Telemetry()
+        self.scorer = Calm()
         self.pipeline = Pipeline(
             bus=MemoryBus(100),
             store=store,
-            scorer=Calm(),
+            scorer=self.scorer,
             needle=Needle(fresh(Rules())),
             desk=DESK,
             clock=clock,
@@ -94,10 +98,15 @@ class Running:
 
     def read(self) -> float:
         """Return how many items have passed `collect`."""
-        return (
-            self.telemetry.registry.get_sample_value("newsquake_items_total", {"stage": "collect", "outcome": "read"})
-            or 0.0
-        )
+        return self._passed("collect", "read")
+
+    def judged(self) -> float:
+        """Return how many items have passed `score`."""
+        return self._passed("score", "judged")
+
+    def _passed(self, stage: str, outcome: str) -> float:
+        labels = {"stage": stage, "outcome": outcome}
+        return self.telemetry.registry.get_sample_value("newsquake_items_total", labels) or 0.0
 
     async def _told(self, _: Folded) -> None:
         return
@@ -162,3 +171,33 @@ async def test_a_database_that_takes_nothing_is_told_until_it_does_though_it_can
         await running.pipeline.drained()
         assert (meanwhile, running.pipeline.trouble) == ("the disk is full", None)
     assert store.tables.ledgers[WIRE] == Ledger(received=2, stored=2)
+
+
+async def test_what_a_model_judged_that_is_replaced_before_the_commit_is_judged_by_the_new_one() -> None:
+    store = FakeStore()
+    async with asyncio.timeout(10), Running(store, FakeClock()) as running:
+
+        async def replaced() -> None:
+            await running.hand_over(item(2))
+            while not running.judged():  # noqa: ASYNC110 - the pipeline tells nobody when it has judged
+                await asyncio.sleep(0)
+            running.scorer.model = ModelId("newer")
+
+        await running.pipeline.between(replaced)
+        await running.pipeline.drained()
+    assert {row.model for row in store.tables.judgements.values()} == {"newer"}
+    assert {row.model for row in store.tables.rollups.values()} == {"newer"}
+    assert store.tables.ledgers[WIRE] == Ledger(received=1, stored=1)
+
+
+async def test_what_fails_between_two_commits_is_told_to_who_asked_and_nothing_stops() -> None:
+    async def fail() -> None:
+        raise StoreError("the disk is full")
+
+    store = FakeStore()
+    async with asyncio.timeout(10), Running(store, FakeClock()) as running:
+        with pytest.raises(StoreError, match="the disk is full"):
+            await running.pipeline.between(fail)
+        await running.hand_over(item(1))
+        await running.pipeline.drained()
+    assert store.tables.ledgers[WIRE] == Ledger(received=1, stored=1)
