@@ -31,6 +31,9 @@ DataOption = Annotated[Path, typer.Option("--data", help="The folder that the fi
 HeadOption = Annotated[
     list[str] | None, typer.Option("--head", metavar="NAME=COLUMN", help="A head and its column; repeat for more.")
 ]
+MethodOption = Annotated[
+    Method | None, typer.Option(help="What learns: everything, adapters and the heads, or the heads alone.")
+]
 CONFIG = Path("newsquake.toml")
 ConfigFile = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The daemon's configuration file.")]
 GateOption = Annotated[
@@ -63,10 +66,7 @@ def fit(
     epochs: Annotated[int | None, typer.Option(min=1, help="At most so many; early stopping may take fewer.")] = None,
     rate: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Rows per step.")] = None,
-    method: Annotated[
-        Method | None,
-        typer.Option(help="What learns: everything, adapters and the heads, or the heads alone."),
-    ] = None,
+    method: MethodOption = None,
     seed: Annotated[int | None, typer.Option(help="Of all that is random.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Of the CPU; all by default.")] = None,
     tensorboard: Annotated[
@@ -186,6 +186,63 @@ def rollback(config: ConfigFile = CONFIG, *, wait: WaitOption = False) -> None:
     from trainer.life import rollback as run_rollback
 
     asyncio.run(run_rollback(config, wait=wait))
+
+
+@app.command()
+def retrain(
+    config: ConfigFile = CONFIG,
+    *,
+    out: Annotated[Path, typer.Option("--out", help="Each run is a folder of its own in here.")] = Path("retrained"),
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", help="A recipe in TOML, or a shipped one: its files are the old data.")
+    ] = None,
+    data: DataOption = Path(),
+    labelled: Annotated[
+        Path | None, typer.Option("--labelled", metavar="FILE", help="Labels of your own, a column for each head.")
+    ] = None,
+    least: Annotated[int, typer.Option("--least", min=1, help="New labels, below which nothing is done.")] = 20,
+    method: MethodOption = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
+    gate: GateOption = None,
+    days: DaysOption = 28,
+    articles: ArticlesOption = 5000,
+    licence: Annotated[str, typer.Option(help="The licence that the artefact states.")] = "unstated",
+    promote: Annotated[bool, typer.Option("--promote", help="Let it serve, if it passes the gate.")] = False,
+    force: ForceOption = False,
+    wait: WaitOption = False,
+    skip_bad: SkipOption = False,
+) -> None:
+    """Go on from the serving model with what the desk has said: verdicts given over the API, and labels of your own.
+
+    Old data are shown again, so that nothing is forgotten: those of --recipe, and recent stored articles as the serving
+    model judges them. Then comes the gate (see `promote`) and, with --promote, the promotion. Where too few labels are
+    new, nothing is done.
+
+    newsquake trainer retrain -c newsquake.toml --out runs --promote
+    """
+    from monitor.config import load
+    from trainer.config import read_retrain_recipe, require_files
+
+    load(config)
+    asked = read_retrain_recipe(recipe, {"method": method, "epochs": epochs, "rate": rate})
+    require_files(asked, data)
+    from trainer.promote import Terms
+    from trainer.retrain import Wish
+    from trainer.retrain import retrain as run_retrain
+
+    wish = Wish(
+        recipe=asked,
+        data=data,
+        labelled=labelled,
+        out=out,
+        least=least,
+        promote=promote,
+        skip_bad=skip_bad,
+        licence=licence,
+        terms=Terms.of(gate, days, articles, force=force),
+    )
+    asyncio.run(run_retrain(config, wish, wait=wait))
 
 
 @app.command("list")

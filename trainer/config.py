@@ -6,7 +6,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -87,11 +87,51 @@ class Recipe(_Strict):
     fit: FitRecipe = FitRecipe()
 
 
+class ReplayRecipe(_Strict):
+    """What is shown again beside new labels, so that nothing old is forgotten; for each new label so many rows."""
+
+    base: float = Field(4.0, ge=0.0)  # of the recipe's files
+    stored: float = Field(4.0, ge=0.0)  # stored articles, as the serving model judges them
+    least: int = Field(200, ge=0)  # of each, however few the labels are
+    days: int = Field(90, ge=1)  # how far back stored articles are taken
+
+
+class RetrainRecipe(Recipe):
+    """A recipe for going on from the serving model; a fit's recipe will do. Its `base` is not looked at."""
+
+    heads: dict[str, HeadRecipe] = {}
+    data: tuple[FileRecipe, ...] = ()
+    fit: FitRecipe = FitRecipe(epochs=3, batch=32, rate=5e-5, averaging=0.9, unmarked=0.0)
+    replay: ReplayRecipe = ReplayRecipe()
+
+
+RecipeKind = TypeVar("RecipeKind", bound=Recipe)
+
+
 def read_recipe(path: Path) -> Recipe:
     """Read a recipe. Raise ConfigurationError that names file and key."""
+    return _read(path, Recipe)
+
+
+def read_retrain_recipe(recipe: str | None, settings: Mapping[str, Any]) -> RetrainRecipe:
+    """As `read_recipe`, by name or path, for going on; without one, what a RetrainRecipe says by itself.
+
+    `settings` are values of [fit] that go before those of the recipe.
+    """
+    found = RetrainRecipe() if recipe is None else _read(_place(recipe), RetrainRecipe)
+    given = {name: value for name, value in settings.items() if value is not None}
+    return RetrainRecipe.model_validate({**found.model_dump(), "fit": {**found.fit.model_dump(), **given}})
+
+
+def _place(recipe: str) -> Path:
+    shipped = RECIPES / f"{recipe}.toml"
+    return shipped if shipped.is_file() else Path(recipe)
+
+
+def _read(path: Path, kind: type[RecipeKind]) -> RecipeKind:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-        recipe = Recipe.model_validate(content)
+        recipe = kind.model_validate(content)
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot read the recipe ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -119,8 +159,7 @@ def recipe_for(
     if recipe is not None:
         if files or heads:
             raise ConfigurationError("a recipe names its own files and heads: leave out FILES and --head")
-        shipped = RECIPES / f"{recipe}.toml"
-        found = read_recipe(shipped if shipped.is_file() else Path(recipe))
+        found = read_recipe(_place(recipe))
     else:
         if not files or not heads:
             raise ConfigurationError("expected --recipe, or FILES with at least one --head NAME=COLUMN")

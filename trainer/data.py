@@ -290,13 +290,16 @@ def _carve(rows: Sequence[Row], fit: FitRecipe) -> list[Row]:
     return kept
 
 
-def require_rows(data: Data) -> None:
-    """Raise ConfigurationError where there is nothing to train on, or nothing for a head."""
+def require_rows(data: Data, *, some: bool = False) -> None:
+    """Raise ConfigurationError where there is nothing to train on, or nothing for a head.
+
+    With `some`, heads without rows are let be: they go on as they are.
+    """
     rows = data.part(TRAIN)
     if not rows:
         raise ConfigurationError("found no training rows; expected rows that are marked train, or not marked")
     for head in data.labels:
-        if not any(head in row.labels for row in rows):
+        if not some and not any(head in row.labels for row in rows):
             raise ConfigurationError(f"heads.{head}: found no training row with a label for it")
 
 

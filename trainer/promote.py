@@ -72,19 +72,26 @@ async def promote(reference: str, config_path: Path, terms: Terms, *, wait: bool
     """
     config, console = load(config_path), console_for_people()
     async with opened(config) as promotions:
-        await propose(promotions, reference, config, terms, console, wait=wait)
+        require_room(await promotions.standing())
+        serving, candidate = await serving_of(promotions, config), open_model(reference)
+        found = await examine(candidate, reference, serving, config=config, terms=terms, console=console)
+        await stage(promotions, reference, candidate, found, force=terms.force, wait=wait, console=console)
 
 
-async def propose(
-    promotions: Promotions, reference: str, config: Config, terms: Terms, console: Console, *, wait: bool
+async def stage(
+    promotions: Promotions,
+    reference: str,
+    candidate: Model,
+    found: Examination,
+    *,
+    force: bool,
+    wait: bool,
+    console: Console,
 ) -> None:
-    """As `promote`, with what is open already."""
-    require_room(await promotions.standing())
-    serving, candidate = await serving_of(promotions, config), open_model(reference)
-    found = await examine(candidate, reference, serving, config=config, terms=terms, console=console)
+    """Stage an examined model, and say what happens next. Raise PromotionError where something speaks against it."""
     for reason in found.reasons:
         console.print(f"against it: {reason}")
-    if found.reasons and not terms.force:
+    if found.reasons and not force:
         raise PromotionError(f"{reference} is not promoted: {found.reasons[0]} (--force promotes it all the same)")
     manifest = _manifest(reference) | {"gate": _noted(found, SystemClock())}
     row = await promotions.stage(lasting(reference), candidate.id, manifest, SystemClock().now())
