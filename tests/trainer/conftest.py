@@ -76,3 +76,12 @@ def fitted_badly(rows_file: Path, base: Path, tmp_path_factory: pytest.TempPathF
     asked = recipe(rows_file, base, epochs=1, rate=1e-5)
     run_fit(asked, Path(), out, skip_bad=False, licence="CC0-1.0", threads=None)
     return out
+
+
+@pytest.fixture
+def gate_set(write_rows: Callable[..., Path]) -> Path:
+    rows = [
+        {"text": row["text"], "sentiment": row["label"], "topic": row["topic"], "group": row["group"]}
+        for row in headlines(150, seed=21)
+    ]
+    return write_rows(*rows, name="gate.jsonl")

@@ -9,20 +9,17 @@ from random import Random
 
 import pytest
 
-from monitor.clock import SystemClock
 from monitor.core.intake import IntakeRules, read
 from monitor.core.manifest import Head
-from monitor.core.text.signature import bands
 from monitor.errors import ConfigurationError, PromotionError
 from monitor.scoring.model import open_model
 from monitor.store.models import Promotions
-from monitor.store.operations import upgrade
 from monitor.store.past import recent
-from monitor.store.repository import SqlStore
 from monitor.types import Article, Key, ModelState, RawItem, SourceId
 from tests.acceptance.desk import WORDS
 from tests.core.telling import incident
-from tests.trainer.conftest import headlines, recipe
+from tests.trainer.conftest import recipe
+from tests.trainer.house import COMPANIES, house, keep, promotions
 from tests.trainer.test_compare import NEGATIVE, POSITIVE
 from tests.trainer.test_compare import rows as labelled
 from trainer import gate, life
@@ -32,39 +29,6 @@ from trainer.promote import Terms, promote
 
 Write = Callable[..., Path]
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
-COMPANIES = ("acme", "borealis", "steel", "bank")
-
-
-@pytest.fixture
-def gate_set(write_rows: Write) -> Path:
-    rows = [
-        {"text": row["text"], "sentiment": row["label"], "topic": row["topic"], "group": row["group"]}
-        for row in headlines(150, seed=21)
-    ]
-    return write_rows(*rows, name="gate.jsonl")
-
-
-async def house(folder: Path, model: Path, *, alarms: str = "1 per week") -> Path:
-    """Write a configuration whose model is `model`, and its database."""
-    companies = "".join(f'[[company]]\nid = "{name}"\nnames = ["{name}"]\n' for name in COMPANIES)
-    (folder / "watchlist.toml").write_text(companies, encoding="utf-8")
-    file = folder / "newsquake.toml"
-    url = f"sqlite:///{folder}/newsquake.db"
-    file.write_text(
-        f'[store]\nurl = "{url}"\n[model]\ndefault = "path:{model}"\nthreads = 1\n[detect]\nfalse_alarms = "{alarms}"\n'
-        '[watchlist]\nfiles = ["watchlist.toml"]\n',
-        encoding="utf-8",
-    )
-    await upgrade(url)
-    return file
-
-
-async def promotions(config: Path) -> list[tuple[str, ModelState]]:
-    table = await Promotions.open(f"sqlite:///{config.parent}/newsquake.db")
-    try:
-        return [(row.reference, row.state) for row in await table.standing()]
-    finally:
-        await table.close()
 
 
 # --- the gate, by itself ---
@@ -205,15 +169,6 @@ def plain_news(days: int, bursts: Sequence[int]) -> list[Article]:
     ]
     articles = [read(item, IntakeRules()) for item in items]
     return [each for each in articles if isinstance(each, Article)]
-
-
-async def keep(config: Path, articles: Sequence[Article]) -> None:
-    store = await SqlStore.open(f"sqlite:///{config.parent}/newsquake.db", SystemClock())
-    try:
-        async with store.transaction() as transaction:
-            await transaction.add_articles(articles, [bands(each.signature) for each in articles])
-    finally:
-        await store.close()
 
 
 def signs(folder: Path, base: Path, plain: str) -> Path:
