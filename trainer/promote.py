@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -19,7 +18,7 @@ from monitor.core.manifest import NAME, Head, parse
 from monitor.errors import ConfigurationError, PromotionError
 from monitor.ports import Clock
 from monitor.scoring.model import Model, open_model
-from monitor.scoring.references import BUILTIN, locate
+from monitor.scoring.references import BUILTIN, manifest_of
 from monitor.store.models import Promotions
 from monitor.store.past import recent
 from monitor.types import Article, Incident, IncidentKind, Timeliness
@@ -73,7 +72,7 @@ async def promote(reference: str, config_path: Path, terms: Terms, *, wait: bool
     config, console = load(config_path), console_for_people()
     async with opened(config) as promotions:
         require_room(await promotions.standing())
-        serving, candidate = await serving_of(promotions, config), open_model(reference)
+        serving, candidate = await serving_of(promotions, config), open_model(reference, labels=config.model.labels)
         found = await examine(candidate, reference, serving, config=config, terms=terms, console=console)
         await stage(promotions, reference, candidate, found, force=terms.force, wait=wait, console=console)
 
@@ -93,7 +92,7 @@ async def stage(
         console.print(f"against it: {reason}")
     if found.reasons and not force:
         raise PromotionError(f"{reference} is not promoted: {found.reasons[0]} (--force promotes it all the same)")
-    manifest = _manifest(reference) | {"gate": _noted(found, SystemClock())}
+    manifest = manifest_of(reference) | {"gate": _noted(found, SystemClock())}
     row = await promotions.stage(lasting(reference), candidate.id, manifest, SystemClock().now())
     if found.reasons:
         console.print("promoted all the same, because of --force; the database keeps a note of it")
@@ -112,7 +111,7 @@ async def examine(
     The archive, which takes minutes, is asked only where the gate set says nothing against the candidate, or where
     that does not matter.
     """
-    first = open_model(serving)
+    first = open_model(serving, labels=config.model.labels)
     if first.id == candidate.id:
         raise PromotionError(f"{candidate.id} serves already: {serving}")
     found = Examination(reasons=gate.lacking(first.heads, candidate.heads))
@@ -186,11 +185,6 @@ async def _surges(
             incidents = await rehearse(config, reference, articles, partial(progress.advance, task))
             found.append([each for each in incidents if each.kind is IncidentKind.SURGE])
     return found
-
-
-def _manifest(reference: str) -> dict[str, Any]:
-    path = locate(reference) / NAME
-    return dict(json.loads(path.read_bytes())) if path.is_file() else {}
 
 
 def _noted(found: Examination, clock: Clock) -> dict[str, Any]:

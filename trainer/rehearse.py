@@ -21,7 +21,8 @@ async def rehearse(
     The watchlist, the budget and the guards are the configuration's; nothing is delivered, and the live database is not
     touched. The detector begins with nothing learned. `tell` hears how many articles have passed since it was called.
     """
-    worker = await open_worker(reference, threads=config.model.threads or None, clock=SystemClock())
+    threads = config.model.threads or None
+    worker = await open_worker(reference, labels=config.model.labels, threads=threads, clock=SystemClock())
     try:
         async with rehearsal(config, worker, articles[0].received) as stage:
             for start in range(0, len(articles), CHUNK):

@@ -83,7 +83,7 @@ async def retrain(config_path: Path, wish: Wish, *, wait: bool) -> None:
             if wish.promote:
                 require_room(await promotions.standing())
             serving = await serving_of(promotions, config)
-            model = open_model(serving)
+            model = open_model(serving, labels=config.model.labels)
             run = await _prepare(config, model, wish, console)
             if run is None:
                 return

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, func, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.keys import ALL
 from monitor.ports import Mark
+from monitor.store.rows import article_of
 from monitor.store.schema import HexId, Moment, articles, judgements
-from monitor.types import Article, ArticleId, Key, Language, ModelId, Signature, SourceId, StoryId, Timeliness
+from monitor.types import Article, ArticleId, Key, ModelId, StoryId
 
 
 async def unjudged(
@@ -37,7 +37,7 @@ async def unjudged(
     rows = await connection.execute(
         select(articles).join(found, found.c.article == articles.c.id).order_by(found.c.published, found.c.article)
     )
-    return [_article(row) for row in rows]
+    return [article_of(row) for row in rows]
 
 
 async def count_unjudged(connection: AsyncConnection, model: ModelId, since: datetime) -> int:
@@ -70,21 +70,3 @@ def _lacking(model: ModelId, since: datetime) -> ColumnElement[bool]:
         articles.c.id == table.article, (articles.c.title != "") | (articles.c.text != "")
     )
     return (table.key == ALL) & (table.published >= since) & (table.model != model) & ~mine.exists() & text.exists()
-
-
-def _article(row: Row[*tuple[Any, ...]]) -> Article:
-    return Article(
-        id=ArticleId(row.id),
-        source=SourceId(row.source),
-        publisher=row.publisher,
-        title=row.title,
-        text=row.text,
-        link=row.link,
-        language=Language(row.language),
-        published=row.published,
-        received=row.received,
-        timeliness=Timeliness(row.timeliness),
-        signature=Signature(row.signature),
-        digest=row.digest,
-        raw=b"",
-    )
