@@ -164,8 +164,9 @@ async def test_a_false_alarm_teaches_that_it_is_not_negative(
 async def test_a_model_that_forgets_is_not_promoted(
     corrected: Path, wish: Wish, write_rows: Write, gate_set: Path
 ) -> None:
-    wrong = [{"text": row["text"], "sentiment": "neutral"} for row in headlines(150, seed=3)]
-    forgetful = replace(wish, labelled=write_rows(*wrong, name="wrong.jsonl"))
+    wrong = [{"text": row["text"], "sentiment": "neutral"} for row in headlines(400, seed=3)]
+    recipe = RetrainRecipe(fit=FIT, replay=ReplayRecipe(stored=0.0))
+    forgetful = replace(wish, recipe=recipe, labelled=write_rows(*wrong, name="wrong.jsonl"))
     with pytest.raises(PromotionError, match="is not promoted: sentiment is significantly worse"):
         await retrain(corrected, forgetful, wait=False)
     assert await promotions(corrected) == []
