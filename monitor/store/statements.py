@@ -1,21 +1,24 @@
 """The statements of a transaction, built once for each store.
 
-SQLite and PostgreSQL share all of them but two: what `INSERT … ON CONFLICT` is imported from, and how a list of
-numbers is handed over as one parameter. Those that a batch of articles runs over hundreds of rows (`Bulk`) are handed
-to the driver as text with rows in stored form: SQLAlchemy's conversion of each value of each row would cost more than
-the database's own work.
+SQLite and PostgreSQL share them, but for what `INSERT … ON CONFLICT` is imported from and how much is handed over at
+once. Those that a batch of articles runs over hundreds of rows (`Bulk`) are handed to the driver as text with values in
+stored form: SQLAlchemy's conversion of each value of each row would cost more than the database's own work. SQLite
+takes them row by row. PostgreSQL takes them as one array for each column: a message to the server for each row would
+cost more than the row.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any, NewType, TypeAlias
+from typing import Any, TypeAlias
 
 from sqlalchemy import (
     ARRAY,
+    JSON,
     BigInteger,
     ColumnElement,
     Delete,
@@ -28,6 +31,7 @@ from sqlalchemy import (
     TableValuedAlias,
     TextClause,
     Update,
+    any_,
     bindparam,
     cast,
     delete,
@@ -42,6 +46,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.types import TypeEngine
 
 from monitor.core.counting import NEGATIVE
 from monitor.store import schema
@@ -69,7 +74,16 @@ COUNTED = ("received", "stored", "duplicate", "dead", "dropped")
 Upsert: TypeAlias = postgresql.Insert | sqlite.Insert
 
 
-Bulk = NewType("Bulk", str)  # a compiled statement; its rows are tuples in stored form, in the order of its columns
+@dataclass(frozen=True, slots=True)
+class Bulk:
+    """A compiled statement over rows, which are tuples in stored form, in the order of its columns."""
+
+    text: str
+    by_column: bool  # it takes them as one list for each column
+
+    def shaped(self, rows: Sequence[tuple[Any, ...]]) -> Any:
+        """Return the rows, of which there must be some, as the driver takes them."""
+        return tuple(map(list, zip(*rows, strict=True))) if self.by_column else list(rows)
 
 
 class Statements:
@@ -108,7 +122,10 @@ class Statements:
             .limit(1)
             .scalar_subquery()
         )
-        wanted = articles.c.id.in_(bindparam("ids", expanding=True, type_=HexId()))
+        if self._sqlite:
+            wanted: ColumnElement[bool] = articles.c.id.in_(bindparam("ids", expanding=True, type_=HexId()))
+        else:  # one statement, prepared once, however many there are
+            wanted = articles.c.id == any_(bindparam("ids", type_=ARRAY(HexId())))
         return select(articles.c.id, func.coalesce(newest, articles.c.digest)).where(wanted)
 
     @cached_property
@@ -153,29 +170,32 @@ class Statements:
 
     @cached_property
     def add_articles(self) -> Bulk:
-        return self._bulk(insert(schema.articles), ARTICLE)
+        return self._bulk(self._filled(schema.articles, ARTICLE), ARTICLE)
 
     @cached_property
     def add_bands(self) -> Bulk:
-        return self._bulk(insert(schema.bands), BAND)
+        return self._bulk(self._filled(schema.bands, BAND), BAND)
 
     @cached_property
     def add_judgements(self) -> Bulk:
-        return self._bulk(self._insert(schema.judgements).on_conflict_do_nothing(), JUDGEMENT)
+        return self._bulk(self._filled(schema.judgements, JUDGEMENT).on_conflict_do_nothing(), JUDGEMENT)
 
     @cached_property
     def set_topics(self) -> Bulk:
-        articles = schema.articles
-        article = bindparam("article", type_=HexId())
-        return self._bulk(update(articles).where(articles.c.id == article), ("topics", "article"))
+        articles, columns = schema.articles, ("topics", "article")
+        if self._sqlite:
+            return self._bulk(update(articles).where(articles.c.id == bindparam("article", type_=HexId())), columns)
+        rows = _unnested(columns, (JSON(), HexId()))
+        return self._bulk(update(articles).where(articles.c.id == rows.c.article).values(topics=rows.c.topics), columns)
 
     @cached_property
     def add_rollups(self) -> Bulk:
-        return self._bulk(self._adding(schema.rollups, SUMS), (*ROLLUP, *SUMS))
+        return self._bulk(self._adding(schema.rollups, SUMS, ROLLUP), (*ROLLUP, *SUMS))
 
     @cached_property
     def add_origins(self) -> Bulk:
-        return self._bulk(self._adding(schema.rollup_origins, SUMS[:2]), (*ROLLUP, *ORIGIN, *SUMS[:2]))
+        names = (*ROLLUP, *ORIGIN)
+        return self._bulk(self._adding(schema.rollup_origins, SUMS[:2], names), (*names, *SUMS[:2]))
 
     @cached_property
     def evidence(self) -> Select[*tuple[Any, ...]]:
@@ -268,18 +288,28 @@ class Statements:
         array = bindparam("numbers", type_=ARRAY(BigInteger))
         return func.unnest(array).table_valued("value", name="asked").render_derived()
 
-    def _bulk(self, statement: Insert | Update, columns: Sequence[str]) -> Bulk:
+    def _bulk(self, statement: Upsert | Update, columns: Sequence[str]) -> Bulk:
         compiled = statement.compile(dialect=self._dialect, column_keys=list(columns))
         assert isinstance(compiled, SQLCompiler)
         assert compiled.positiontup == list(columns), compiled.positiontup
-        return Bulk(compiled.string)
+        return Bulk(compiled.string, by_column=not self._sqlite)
+
+    def _filled(self, table: Table, columns: Sequence[str], added: Sequence[str] = ()) -> Upsert:
+        """An insert of many rows; of those that agree in all but the columns to be added, PostgreSQL takes one."""
+        if self._sqlite:
+            return self._insert(table)
+        rows = _unnested(columns, [table.c[name].type for name in columns])
+        values = [func.sum(rows.c[name]) if name in added else rows.c[name] for name in columns]
+        kept = [rows.c[name] for name in columns if name not in added]
+        chosen = select(*values).group_by(*kept) if added else select(*values)
+        return self._insert(table).from_select(list(columns), chosen)
 
     def _insert(self, table: Table) -> Upsert:
         return sqlite.insert(table) if self._sqlite else postgresql.insert(table)
 
-    def _adding(self, table: Table, columns: tuple[str, ...]) -> Upsert:
-        """An insert that adds to the row that is there already."""
-        added = self._insert(table)
+    def _adding(self, table: Table, columns: tuple[str, ...], bulk: Sequence[str] = ()) -> Upsert:
+        """An insert that adds to the row that is there already: of one row, or of many with these names."""
+        added = self._filled(table, (*bulk, *columns), columns) if bulk else self._insert(table)
         return added.on_conflict_do_update(
             index_elements=list(table.primary_key.columns),
             set_={name: table.c[name] + added.excluded[name] for name in columns},
@@ -296,3 +326,9 @@ class Statements:
 
 def _most_negative(stories: FromClause) -> tuple[ColumnElement[Any], ...]:
     return stories.c.negative.desc(), stories.c.published, stories.c.article
+
+
+def _unnested(columns: Sequence[str], types: Sequence[TypeEngine[Any]]) -> TableValuedAlias:
+    """Rows out of one array for each column."""
+    arrays = [bindparam(name, type_=ARRAY(type_)) for name, type_ in zip(columns, types, strict=True)]
+    return func.unnest(*arrays).table_valued(*columns, name="rows").render_derived()

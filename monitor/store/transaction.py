@@ -294,7 +294,7 @@ class SqlTransaction:
 
     async def _bulk(self, statement: Bulk, rows: Sequence[Row]) -> None:
         if rows:
-            await self._connection.exec_driver_sql(statement, list(rows))
+            await self._connection.exec_driver_sql(statement.text, statement.shaped(rows))
 
     async def _many(self, statement: Any, rows: Sequence[Mapping[str, Any]]) -> None:
         if rows:

@@ -147,6 +147,14 @@ async def test_rollups_add_up_with_their_publishers_and_keep_history_and_models_
     assert [row.bucket for row in await store.rollups(later, later + DAY)] == [later]
 
 
+async def test_live_and_late_stories_of_one_bucket_add_up_at_once(store: Store) -> None:
+    async with store.transaction() as tx:
+        await tx.add_rollups([rollup(stories=2), rollup(stories=3, timeliness=Timeliness.LATE)])
+    (row,) = await store.rollups(T0, T0 + DAY)
+    assert (row.stories, row.negative, row.weight) == (5, 5, 3.75)
+    assert [(origin.stories, origin.negative) for origin in row.origins] == [(5, 5)]
+
+
 async def test_a_bare_count_has_no_origins(store: Store) -> None:
     async with store.transaction() as tx:
         await tx.add_rollups([rollup(origins=())])
