@@ -50,7 +50,9 @@ def locate(url: str) -> URL:
     driver = DRIVERS.get(parsed.drivername)
     if driver is None or not parsed.database or parsed.database == ":memory:":
         raise ConfigurationError(f"store.url is {name_of(parsed)!r}: {expected}")
-    return parsed.set(drivername=driver)
+    return (
+        parsed.set(drivername=driver) if driver == "sqlite+aiosqlite" else server.locate(parsed).set(drivername=driver)
+    )
 
 
 def name_of(url: URL) -> str:

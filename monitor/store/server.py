@@ -38,6 +38,8 @@ SETTINGS = {
 READERS, MORE_READERS = 4, 8  # connections of the readers that are kept, and further ones while many ask at once
 READING_SECONDS = 30  # a question of the API that takes longer is given up
 
+OPTIONS = ("host", "port", "user", "ssl", "sslmode", "target_session_attrs")  # that a URL may hold after its `?`
+
 # By SQLSTATE, or its first two characters (https://www.postgresql.org/docs/current/errcodes-appendix.html): what may
 # befall a good database in use. All else is a mistake of ours.
 MEANINGS = {
@@ -71,6 +73,17 @@ dumps = partial(json.dumps, ensure_ascii=False, separators=(",", ":"), allow_nan
 def whoami() -> str:
     """Return this process, as another one will name it: `process 4711 on desk-1`."""
     return f"process {os.getpid()} on {socket.gethostname()}"
+
+
+def locate(url: URL) -> URL:
+    """Return the URL with its options as the driver names them. Raise ConfigurationError for one that is not known."""
+    options = dict(url.query)
+    if "sslmode" in options:  # as libpq names it
+        options["ssl"] = options.pop("sslmode")
+    for name in options:  # the value may be a secret: it is not repeated
+        if name not in OPTIONS:
+            raise ConfigurationError(f"store.url: found the option {name!r}; expected one of {', '.join(OPTIONS)}")
+    return url.set(query=options)
 
 
 def connect(url: URL, name: str, *, patient: bool = False, **options: Any) -> AsyncEngine:

@@ -84,6 +84,23 @@ async def test_a_server_that_is_not_there_is_named_without_its_password() -> Non
     assert "sesame" not in str(caught.value)
 
 
+@pytest.mark.parametrize("mode", ["ssl", "sslmode"])
+def test_the_way_to_a_server_is_read_as_others_write_it(mode: str) -> None:
+    several = f"host=one:5432&host=two:5432&target_session_attrs=read-write&{mode}=verify-full"
+    place = engine.locate(f"postgresql://monitor@/newsquake?{several}")
+    assert dict(place.query) == {
+        "host": ("one:5432", "two:5432"),
+        "target_session_attrs": "read-write",
+        "ssl": "verify-full",
+    }
+
+
+def test_an_option_of_the_url_that_nobody_knows_is_named_and_its_value_is_not() -> None:
+    with pytest.raises(ConfigurationError, match="found the option 'password'; expected one of host, port") as caught:
+        engine.locate("postgresql://monitor@db.example/newsquake?password=sesame")
+    assert "sesame" not in str(caught.value)
+
+
 async def test_a_second_daemon_learns_which_process_is_the_first(store: SqlStore, file: Path) -> None:
     await store.own("all")
     second = await SqlStore.open(f"sqlite:///{file}", FakeClock())
