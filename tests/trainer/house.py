@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 
 from monitor.clock import SystemClock
 from monitor.core.text.signature import bands
@@ -11,6 +13,9 @@ from monitor.store.models import Promotions
 from monitor.store.operations import upgrade
 from monitor.store.repository import SqlStore
 from monitor.types import Article, ModelState
+from tests.acceptance.desk import WORDS
+from tests.trainer.conftest import recipe
+from trainer.commands import run_fit
 
 COMPANIES = ("acme", "borealis", "steel", "bank")
 
@@ -45,3 +50,18 @@ async def keep(config: Path, articles: Sequence[Article]) -> None:
             await transaction.add_articles(articles, [bands(each.signature) for each in articles])
     finally:
         await store.close()
+
+
+def signs(folder: Path, base: Path, plain: str) -> Path:
+    """A model that calls plain news by the label given."""
+    chance, rows = Random(3), []
+    for n in range(300):
+        label, word = (("negative", "falls"), ("positive", "rises"), (plain, "was"))[n % 3]
+        company = chance.choice(COMPANIES)
+        topic = "ab"[COMPANIES.index(company) % 2]
+        row = {"text": f"{company} {word} {' '.join(chance.sample(WORDS, 7))}", "label": label, "topic": topic}
+        rows.append(row | ({"entity": company} if chance.random() < 0.5 else {}))
+    file = folder / f"{plain}.jsonl"
+    file.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    run_fit(recipe(file, base), Path(), folder / plain, skip_bad=False, licence="CC0-1.0", threads=None)
+    return folder / plain

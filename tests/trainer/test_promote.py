@@ -18,12 +18,10 @@ from monitor.store.past import recent
 from monitor.types import Article, Key, ModelState, RawItem, SourceId
 from tests.acceptance.desk import WORDS
 from tests.core.telling import incident
-from tests.trainer.conftest import recipe
-from tests.trainer.house import COMPANIES, house, keep, promotions
+from tests.trainer.house import COMPANIES, house, keep, promotions, signs
 from tests.trainer.test_compare import NEGATIVE, POSITIVE
 from tests.trainer.test_compare import rows as labelled
 from trainer import gate, life
-from trainer.commands import run_fit
 from trainer.compare import compare
 from trainer.promote import Terms, promote
 
@@ -169,21 +167,6 @@ def plain_news(days: int, bursts: Sequence[int]) -> list[Article]:
     ]
     articles = [read(item, IntakeRules()) for item in items]
     return [each for each in articles if isinstance(each, Article)]
-
-
-def signs(folder: Path, base: Path, plain: str) -> Path:
-    """A model that calls plain news by the label given."""
-    chance, rows = Random(3), []
-    for n in range(300):
-        label, word = (("negative", "falls"), ("positive", "rises"), (plain, "was"))[n % 3]
-        company = chance.choice(COMPANIES)
-        topic = "ab"[COMPANIES.index(company) % 2]
-        row = {"text": f"{company} {word} {' '.join(chance.sample(WORDS, 7))}", "label": label, "topic": topic}
-        rows.append(row | ({"entity": company} if chance.random() < 0.5 else {}))
-    file = folder / f"{plain}.jsonl"
-    file.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
-    run_fit(recipe(file, base), Path(), folder / plain, skip_bad=False, licence="CC0-1.0", threads=None)
-    return folder / plain
 
 
 @pytest.fixture(scope="module")
