@@ -29,4 +29,4 @@ def test_every_example_is_a_whole_configuration(path: Path, monkeypatch: pytest.
 
 def test_there_is_one_for_each_way_to_begin() -> None:
     names = {path.stem for path in CONFIGURATIONS}
-    assert names == {"newsquake", "laptop", "newsroom", "kafka-postgresql", "hub"}
+    assert names == {"newsquake", "laptop", "newsroom", "kafka", "kafka-postgresql", "hub"}
