@@ -20,6 +20,7 @@ from monitor.scoring.preparation import Span
 from trainer.config import FileRecipe, FitRecipe, HeadRecipe, Recipe
 
 TRAIN, DEV, VALID = "train", "dev", "valid"
+LONGEST = 10 * 1024 * 1024  # characters of a field of a table
 ROUNDING = 0.01  # of probabilities that should add up to 1
 
 
@@ -125,6 +126,7 @@ def _read_file(path: Path, file: FileRecipe, heads: Mapping[str, HeadRecipe]) ->
 def _records(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
     """Yield (line, cells), or (line, the line itself) for one that is no object."""
     if ".csv" in path.suffixes:
+        csv.field_size_limit(LONGEST)  # the library's own limit, one for the process, is shorter than a long article
         reader = csv.DictReader(io.StringIO(text, newline=""))
         try:
             for cells in reader:

@@ -124,7 +124,7 @@ def fold(
 
     Signals are taken in the order of their times; those of one moment come narrow before wide, unlikely before
     likely, so the order in which they are given does not matter, and the first of an incident leads it for good. Its
-    id follows from kind, leading key and opening time alone: folding the same again gives the same ids.
+    id follows from kind, leading key and opening time: folding the same again gives the same ids.
 
     An incident shows the numbers of the least likely signal of its leading key. Its severity only rises. A key leaves
     it when it calms; with the last one it is resolved. A key that is blind stays: silence is not calm.
@@ -228,7 +228,7 @@ class _Book:
     def _join(self, signal: Signal, incident: Incident | None) -> None:
         found = self._evidence.get(signal.key, ())
         if incident is None:
-            incident = _opened(signal)
+            incident = self._opened(signal)
         elif signal.key == incident.keys[0] and signal.chance <= incident.chance:
             incident = replace(incident, **_figures(signal))
         if _width(signal.key) > _width(incident.keys[0]):
@@ -241,6 +241,13 @@ class _Book:
             evidence=headlines((*incident.evidence, *found)),
             late=incident.late and signal.late,
         )
+
+    def _opened(self, signal: Signal) -> Incident:
+        incident, again = _opened(signal), 0
+        while incident.id in self._incidents:  # one that began at the same moment has ended meanwhile
+            again += 1
+            incident = replace(incident, id=_id(incident.kind, signal.key, signal.at, again))
+        return incident
 
     def _leave(self, signal: Signal, incident: Incident | None) -> None:
         if incident is None:
@@ -301,8 +308,9 @@ def _figures(signal: Signal) -> dict[str, Any]:
     }
 
 
-def _id(kind: IncidentKind, lead: Key, opened: datetime) -> IncidentId:
-    return IncidentId(hashlib.sha256(f"{kind}\0{lead}\0{opened.isoformat()}".encode()).hexdigest()[:32])
+def _id(kind: IncidentKind, lead: Key, opened: datetime, again: int = 0) -> IncidentId:
+    told = f"{kind}\0{lead}\0{opened.isoformat()}" + "\0" * again
+    return IncidentId(hashlib.sha256(told.encode()).hexdigest()[:32])
 
 
 def _changes(before: Incident | None, after: Incident) -> Iterable[Change]:
@@ -315,11 +323,11 @@ def _changes(before: Incident | None, after: Incident) -> Iterable[Change]:
         yield Change.RESOLVED
 
 
-def _order(signal: Signal) -> tuple[datetime, int, int, float, Key]:
+def _order(signal: Signal) -> tuple[datetime, int, int, float, Key, float, str]:
     width = _width(signal.key)
     if signal.kind is SignalKind.BLIND and group_of(signal.key) == "source":
         width = -1  # the silence itself, before the keys it makes blind
-    return signal.at, TURN[signal.kind], width, signal.chance, signal.key
+    return signal.at, TURN[signal.kind], width, signal.chance, signal.key, -signal.observed, signal.kind
 
 
 def _width(key: Key) -> int:

@@ -312,6 +312,19 @@ def test_a_fold_that_is_repeated_gives_the_same_ids() -> None:
     assert ids != {Desk().see(signal(ACME, at=T0 + MINUTE))[0][1].id}
 
 
+def test_what_ended_is_not_overwritten_by_what_begins_at_the_same_moment() -> None:
+    desk = Desk()
+    desk.see(signal(ACME, SignalKind.BLIND, T0 + MINUTE))
+    changes = desk.see(signal(ACME, SignalKind.SEEING, T0), signal(ACME, SignalKind.BLIND, T0 + MINUTE))
+    assert {change for change, _ in changes} == {Change.RESOLVED, Change.OPENED}
+    assert len({each.id for _, each in changes}) == 2
+
+
+def test_of_a_surge_and_a_share_that_are_equally_unlikely_the_larger_leads() -> None:
+    two = [signal(ACME, SignalKind.SHARE, chance=1e-7, observed=1.0), signal(ACME, chance=1e-7, observed=2.0)]
+    assert fold(two, (), {}, NOW) == fold(two[::-1], (), {}, NOW)
+
+
 kinds = st.sampled_from(SignalKind)
 watched = st.sampled_from([ACME, PARENT, OTHER, TOPIC, ALL, WIRE, Key("entity:acme×topic:Legal")])
 batches = st.lists(

@@ -9,7 +9,7 @@ import pytest
 
 from monitor.errors import ConfigurationError
 from trainer.config import FileRecipe, FitRecipe, HeadRecipe, Recipe, read_recipe
-from trainer.data import DEV, TRAIN, VALID, Data, agreeing, load, places, require_rows, untaught
+from trainer.data import DEV, LONGEST, TRAIN, VALID, Data, agreeing, load, places, require_rows, untaught
 
 Write = Callable[..., Path]
 SIGNS = HeadRecipe(labels=("negative", "neutral", "positive"))
@@ -92,7 +92,7 @@ def test_a_missing_or_undecodable_file_is_named(tmp_path: Path) -> None:
 
 
 def test_a_table_that_is_none_and_damaged_bytes_are_named(tmp_path: Path) -> None:
-    (tmp_path / "wide.csv").write_text("text,label\nfine,neutral\n" + "x" * 200_000 + ",neutral\n")
+    (tmp_path / "wide.csv").write_text("text,label\nfine,neutral\n" + "x" * (LONGEST + 1) + ",neutral\n")
     packed = bytearray(gzip.compress(b'{"text": "fine", "label": "neutral"}' * 50))
     packed[20] ^= 0xFF
     (tmp_path / "damaged.jsonl.gz").write_bytes(packed)
