@@ -37,16 +37,16 @@ def folder(tmp_path: Path, written: str) -> Path:
 
 def test_there_are_frames_enough_of_every_mood_and_topic() -> None:
     moods = Counter(frame.sentiment for frame in FRAMES)
-    assert len(FRAMES) >= 400
+    assert len(FRAMES) >= 430
     assert 0.37 <= moods["negative"] / len(FRAMES) <= 0.43
     assert min(moods["neutral"], moods["positive"]) / len(FRAMES) >= 0.28
     assert {frame.topic for frame in FRAMES} >= set(LABELS["topic"]) - {"Financials"}  # that label has no clear meaning
-    assert sum(frame.other is not None and frame.other != frame.sentiment for frame in FRAMES) >= 20
+    assert sum(frame.other is not None and frame.other != frame.sentiment for frame in FRAMES) >= 30
 
 
 def test_every_frame_has_at_least_four_wordings_in_each_language() -> None:
     assert [frame.id for frame in FRAMES for texts in frame.wordings.values() if len(texts) < 4] == []
-    assert sum(len(texts) for frame in FRAMES for texts in frame.wordings.values()) >= 3_400
+    assert sum(len(texts) for frame in FRAMES for texts in frame.wordings.values()) >= 3_600
 
 
 def test_each_wording_is_written_in_its_language() -> None:
@@ -170,3 +170,15 @@ def test_slots_that_are_no_pairs_are_named(tmp_path: Path) -> None:
     (folder(tmp_path, FRAME) / frames.SLOTS).write_text('stems = [["Tarnwell", "塔恩韦"]]', encoding="utf-8")
     with pytest.raises(ConfigurationError, match=r"slots\.toml: found .*, expected stems, kinds and lists of pairs"):
         frames.read(LABELS, tmp_path)
+
+
+def test_no_kind_of_company_is_bad_by_its_name() -> None:
+    kinds = {frame.id: frame.kind for frame in FRAMES}
+    moods: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for row in drawn(4):
+        if "entity" in row:
+            moods[kinds[row["group"]]][row["sentiment"]] += 1
+    assert set(moods) == set(SLOTS.kinds)
+    for kind, counted in moods.items():
+        assert all(counted[mood] / counted.total() >= 0.15 for mood in LABELS["sentiment"]), (kind, counted)
+        assert max(counted.values()) / counted.total() <= 0.55, (kind, counted)
