@@ -51,17 +51,7 @@ def read(labels: Mapping[str, Sequence[str]], folder: Path = FOLDER) -> tuple[Se
     Raise ConfigurationError that names file and frame where one has an unknown key, label, kind or slot, lacks a
     language, or has the id or a wording of another.
     """
-    written = _parsed(folder / SLOTS)
-    try:
-        slots = Slots(
-            stems=[(en, zh, ticker) for en, zh, ticker in written["stems"]],
-            kinds={kind: [(en, zh) for en, zh in ends] for kind, ends in written["kinds"].items()},
-            lists={name: [(en, zh) for en, zh in words] for name, words in written["lists"].items()},
-        )
-    except (KeyError, ValueError) as error:
-        raise ConfigurationError(
-            f"{folder / SLOTS}: found {error}, expected stems, kinds and lists of pairs"
-        ) from error
+    slots = read_slots(folder)
     frames: list[Frame] = []
     seen: dict[str, str] = {}  # ids and wordings, with the place of the first
     for path in sorted(folder.glob("*.toml")):
@@ -73,6 +63,21 @@ def read(labels: Mapping[str, Sequence[str]], folder: Path = FOLDER) -> tuple[Se
                     raise ConfigurationError(f"{place}: found {each!r}, expected what {seen[each]} does not have")
                 seen[each] = place
     return frames, slots
+
+
+def read_slots(folder: Path = FOLDER) -> Slots:
+    """Return the slots of a folder of frames. Raise ConfigurationError where they are no pairs."""
+    written = _parsed(folder / SLOTS)
+    try:
+        return Slots(
+            stems=[(en, zh, ticker) for en, zh, ticker in written["stems"]],
+            kinds={kind: [(en, zh) for en, zh in ends] for kind, ends in written["kinds"].items()},
+            lists={name: [(en, zh) for en, zh in words] for name, words in written["lists"].items()},
+        )
+    except (KeyError, ValueError) as error:
+        raise ConfigurationError(
+            f"{folder / SLOTS}: found {error}, expected stems, kinds and lists of pairs"
+        ) from error
 
 
 def _parsed(path: Path) -> dict[str, Any]:
