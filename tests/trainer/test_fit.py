@@ -14,13 +14,14 @@ from monitor.errors import ArtefactError, ConfigurationError
 from monitor.scoring.model import open_model
 from monitor.scoring.worker import judge_all
 from tests.trainer.conftest import SIGNS, headlines, recipe
+from trainer.batches import length_grouped
 from trainer.calibrate import calibration_error, probabilities, temperature
 from trainer.commands import run_fit
 from trainer.config import HeadRecipe, heads_from, recipe_for
 from trainer.data import load
 from trainer.evaluate import confusion, report
 from trainer.examine import run_evaluate
-from trainer.fit import CHECKPOINT, Epoch, Step, fit, length_grouped
+from trainer.fit import CHECKPOINT, Epoch, Step, fit
 from trainer.listing import listed
 from trainer.network import build, open_base
 
