@@ -34,9 +34,24 @@ def probabilities(logits: Scores, temperature: float, kind: str) -> Scores:
     return np.asarray(expit(scaled) if kind == "multi" else softmax(scaled, axis=1), dtype=np.float32)
 
 
-def calibration_error(p: Sequence[float], happened: Sequence[bool], bins: int = 10) -> float:
-    """The mean distance between what was said and what happened, over `bins` bins of equally many rows."""
-    order = np.argsort(np.asarray(p))
+def tempered(probabilities: Scores, temperature: float) -> Scores:
+    """Return what probabilities (row, label) of a head with one label for each row were before its temperature.
+
+    Temperature divides logits, and logits are log probabilities but for a constant in each row.
+    """
+    logs = np.log(np.maximum(probabilities, np.finfo(np.float32).tiny))
+    return np.asarray(softmax(logs * temperature, axis=1), dtype=np.float32)
+
+
+def calibration_bins(p: Sequence[float], happened: Sequence[bool], bins: int = 10) -> list[tuple[int, float, float]]:
+    """Return (rows, mean of what was said, share of what happened) of bins of equally many rows, in rising order."""
+    order = np.argsort(np.asarray(p), kind="stable")
     said, was = np.asarray(p, dtype=float)[order], np.asarray(happened, dtype=float)[order]
     parts = [part for part in np.array_split(np.arange(len(said)), bins) if len(part)]
-    return float(sum(len(part) * abs(said[part].mean() - was[part].mean()) for part in parts) / max(1, len(said)))
+    return [(len(part), float(said[part].mean()), float(was[part].mean())) for part in parts]
+
+
+def calibration_error(p: Sequence[float], happened: Sequence[bool], bins: int = 10) -> float:
+    """The mean distance between what was said and what happened, over `bins` bins of equally many rows."""
+    found = calibration_bins(p, happened, bins)
+    return sum(rows * abs(said - was) for rows, said, was in found) / max(1, len(p))

@@ -7,16 +7,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import binomtest
 
 from trainer.data import Row
+from trainer.tally import Counts, Flags, Resamples, accuracy, between, macro_f1, tally
 
 Answer: TypeAlias = frozenset[str]  # the labels given to a row: one, or any number where the head takes several
-Counts: TypeAlias = npt.NDArray[np.float64]
-
-RESAMPLES = 2000
-RANGE = (2.5, 97.5)  # percentiles: 95 % lie between
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,26 +59,24 @@ def compare(
 ) -> Comparison:
     """Compare two models' answers for rows that all bear a label of this head; at least one row.
 
-    The ranges are of a paired bootstrap (Efron and Tibshirani 1993) that draws groups of near-copies, as often as there
-    are groups: copies of one text say little more than one of them.
+    The ranges are of a paired bootstrap that draws groups of near-copies (see trainer/tally.py).
     """
     wanted = [frozenset(row.labels[head]) for row in rows]
-    names = sorted({label for each in wanted for label in each})
-    numbers = {group: i for i, group in enumerate(dict.fromkeys(row.group for row in rows))}
-    groups = np.array([numbers[row.group] for row in rows])
-    right = [np.array([a == w for a, w in zip(given, wanted, strict=True)]) for given in (first, second)]
-    counts = [_counts(wanted, given, names, groups) for given in (first, second)]
-    even = np.full(len(numbers), 1 / len(numbers))
-    drawn = np.random.default_rng(seed).multinomial(len(numbers), even, RESAMPLES).astype(float)
+    names = sorted({label for answers in (wanted, first, second) for each in answers for label in each})
+    truth = _flags(wanted, names)
+    counts = [tally(truth, _flags(given, names)) for given in (first, second)]
+    resamples = Resamples([row.group for row in rows], seed=seed)
+    drawn = [resamples.sums(each) for each in counts]
+    right = [each[:, 1] > 0 for each in counts]
     one, other = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
     return Comparison(
         rows=len(rows),
-        groups=len(numbers),
+        groups=resamples.groups,
         only_first=one,
         only_second=other,
         chance=_chance(other, one + other, "two-sided"),
-        accuracy=_pair(_accuracy, counts, drawn),
-        macro_f1=_pair(_macro_f1, counts, drawn),
+        accuracy=_pair(accuracy, counts, drawn),
+        macro_f1=_pair(macro_f1, counts, drawn),
     )
 
 
@@ -107,36 +101,15 @@ def _chance(hits: int, of: int, alternative: Literal["two-sided", "less"]) -> fl
     return float(binomtest(hits, of, alternative=alternative).pvalue) if of else 1.0
 
 
-def _counts(
-    wanted: Sequence[Answer], given: Sequence[Answer], names: Sequence[str], groups: npt.NDArray[np.int64]
-) -> Counts:
-    """Return for each group: its rows, those answered rightly, and for each label hits, times wanted, times given."""
-    rows = [
-        [1, w == g, *(n in w and n in g for n in names), *(n in w for n in names), *(n in g for n in names)]
-        for w, g in zip(wanted, given, strict=True)
-    ]
-    summed = np.zeros((int(groups.max()) + 1, len(rows[0])))
-    np.add.at(summed, groups, np.array(rows, dtype=float))
-    return summed
+def _flags(answers: Sequence[Answer], names: Sequence[str]) -> Flags:
+    return np.array([[name in each for name in names] for each in answers], dtype=bool)
 
 
-def _accuracy(counts: Counts) -> Counts:
-    return np.asarray(counts[:, 1] / counts[:, 0])
-
-
-def _macro_f1(counts: Counts) -> Counts:
-    """Return one figure for each row of counts; labels that it lacks do not count."""
-    hits, wanted, given = np.split(counts[:, 2:], 3, axis=1)
-    f1 = 2 * hits / np.maximum(wanted + given, 1)
-    present = wanted > 0
-    return np.asarray((f1 * present).sum(axis=1) / present.sum(axis=1))
-
-
-def _pair(figure: Callable[[Counts], Counts], counts: Sequence[Counts], drawn: Counts) -> Pair:
-    first, second = (float(figure(each.sum(axis=0, keepdims=True))[0]) for each in counts)
-    apart = figure(drawn @ counts[1]) - figure(drawn @ counts[0])
-    low, high = np.percentile(apart, RANGE)
-    return Pair(first=first, second=second, difference=second - first, between=(float(low), float(high)))
+def _pair(figure: Callable[[Counts], Counts], counts: Sequence[Counts], drawn: Sequence[Counts]) -> Pair:
+    first, second = (float(figure(each.sum(axis=0))) for each in counts)
+    return Pair(
+        first=first, second=second, difference=second - first, between=between(figure(drawn[1]) - figure(drawn[0]))
+    )
 
 
 def _rounded(value: Any) -> Any:

@@ -1,4 +1,5 @@
-"""How good a head is: accuracy, macro F1, per-class precision and recall, the confusion matrix."""
+"""How good a head is: accuracy, macro F1, correlation, per-class precision and recall, the confusion matrix,
+calibration, and how far each may be chance."""
 
 from __future__ import annotations
 
@@ -9,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.core.manifest import Head
-from trainer.calibrate import calibration_error
+from trainer import tally
+from trainer.calibrate import Scores, calibration_bins, calibration_error
 from trainer.data import Row
+from trainer.exam import Exam, Question, exams
 
 Matrix = npt.NDArray[np.int64]
 
@@ -22,83 +25,116 @@ def confusion(wanted: Sequence[int], found: Sequence[int], labels: int) -> Matri
     return matrix
 
 
-def per_class(matrix: Matrix) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return precision, recall and F1 of each label; 0 where there is nothing to divide by."""
-    hits = np.diag(matrix).astype(float)
-    precision = hits / np.maximum(matrix.sum(axis=0), 1)
-    recall = hits / np.maximum(matrix.sum(axis=1), 1)
-    return precision, recall, 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-
-
 def report(matrix: Matrix, labels: Sequence[str]) -> dict[str, Any]:
     """Return the figures of one head on one set, ready for JSON. Labels that the set lacks do not count in macro F1."""
-    precision, recall, f1 = per_class(matrix)
-    present = matrix.sum(axis=1) > 0
+    right, wanted, given = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
+    counts = np.array([matrix.sum(), np.trace(matrix), *right, *wanted, *given], dtype=float)
+    return _counted(counts, labels, several=False) | {"confusion": matrix.tolist()}
+
+
+def _counted(counts: tally.Counts, labels: Sequence[str], *, several: bool) -> dict[str, Any]:
+    precision, recall, f1 = tally.per_label(counts)
+    wanted = np.split(counts[2:], 3)[1]
     return {
-        "rows": int(matrix.sum()),
-        "accuracy": round(float(np.trace(matrix) / max(1, matrix.sum())), 4),
-        "macro_f1": round(float(f1[present].mean()), 4) if present.any() else 0.0,
+        "rows": int(counts[0]),
+        "accuracy": round(float(tally.accuracy(counts)), 4) if counts[0] else 0.0,
+        "macro_f1": round(float(tally.macro_f1(counts)), 4),
+        **({} if several else {"mcc": round(float(tally.correlation(counts)), 4)}),
         "classes": {
             name: {
                 "precision": round(float(precision[i]), 4),
                 "recall": round(float(recall[i]), 4),
                 "f1": round(float(f1[i]), 4),
-                "rows": int(matrix[i].sum()),
+                "rows": int(wanted[i]),
             }
             for i, name in enumerate(labels)
         },
-        "confusion": matrix.tolist(),
     }
 
 
-def judged(rows: Sequence[Row], scores: npt.NDArray[np.float32], head: str, labels: Sequence[str]) -> Matrix:
-    """Compare a head's scores (row, label) with the rows that have a label for it."""
-    chosen = [i for i, row in enumerate(rows) if head in row.labels]
-    wanted = [labels.index(rows[i].labels[head][0]) for i in chosen]
-    return confusion(wanted, scores[chosen].argmax(axis=1).tolist() if chosen else [], len(labels))
-
-
-def several_f1(rows: Sequence[Row], yes: npt.NDArray[np.bool_], head: str, labels: Sequence[str]) -> float:
-    """The mean F1 over the labels of a head that takes several at once; `yes` is (row, label)."""
-    chosen = [i for i, row in enumerate(rows) if head in row.labels]
-    wanted = np.array([[name in rows[i].labels[head] for name in labels] for i in chosen])
-    hits = (wanted & yes[chosen]).sum(axis=0)
-    return float(np.mean(2 * hits / np.maximum(wanted.sum(axis=0) + yes[chosen].sum(axis=0), 1)))
-
-
-def macro_f1(
-    rows: Sequence[Row], logits: npt.NDArray[np.float32], head: str, labels: Sequence[str], kind: str = "single"
-) -> float:
+def macro_f1(rows: Sequence[Row], logits: Scores, head: str, labels: Sequence[str], kind: str = "single") -> float:
     """The mean F1 over the labels of a head; of a `multi` head each label is yes where its logit is above 0."""
-    if kind == "multi":
-        return several_f1(rows, logits > 0, head, labels)
-    return float(report(judged(rows, logits, head, labels), labels)["macro_f1"])
+    chosen = [i for i, row in enumerate(rows) if head in row.labels]
+    if not chosen:
+        return 0.0
+    wanted = np.array([[name in rows[i].labels[head] for name in labels] for i in chosen])
+    best = logits[chosen].argmax(axis=1)
+    given = logits[chosen] > 0 if kind == "multi" else np.arange(len(labels)) == best[:, None]
+    return float(tally.macro_f1(tally.tally(wanted, given).sum(axis=0)))
 
 
 def evaluate(
-    rows: Sequence[Row], scores: Mapping[str, npt.NDArray[np.float32]], heads: Mapping[str, Head]
+    rows: Sequence[Row], scores: Mapping[str, Scores], heads: Mapping[str, Head], question: Question | None = None
 ) -> dict[str, Any]:
-    """Return {file: {head: figures}} for the probabilities (row, label) that a model gave each row.
+    """Return {file: {head: figures}} for the probabilities (row, label) that a model gave each row."""
+    asked = exams(rows, scores, heads, question)
+    return {source: {name: figures(each) for name, each in found.items()} for source, found in asked.items()}
 
-    For a sentiment head the figures also hold `calibration_error`, of p(negative).
+
+def figures(exam: Exam, *, seed: int = 1) -> dict[str, Any]:
+    """Return what can be said of an exam, ready for JSON.
+
+    `between` holds where 95 % of resamples put each figure; `calibration_error` is that of p(negative), of the heads
+    that know it, and `calibration` tells it before the temperature too, with the ten bins behind it.
     """
-    found: dict[str, Any] = {}
-    for source in dict.fromkeys(row.source for row in rows):
-        mine = [i for i, row in enumerate(rows) if row.source == source]
-        part = [rows[i] for i in mine]
-        for name, head in heads.items():
-            if not any(name in row.labels for row in part):
-                continue
-            given = scores[name][mine]
-            if head.kind == "multi":
-                f1 = several_f1(part, given > 0.5, name, head.labels)
-                figures: dict[str, Any] = {"rows": len(part), "macro_f1": round(f1, 4)}
-            else:
-                figures = report(judged(part, given, name, head.labels), head.labels)
-            if "negative" in head.labels and head.kind == "single":
-                p = given[:, head.labels.index("negative")]
-                known = [i for i, row in enumerate(part) if name in row.labels]
-                happened = [part[i].labels[name][0] == "negative" for i in known]
-                figures["calibration_error"] = round(calibration_error(p[known].tolist(), happened), 4)
-            found.setdefault(source, {})[name] = figures
-    return found
+    wanted, given = exam.wanted, exam.given
+    counts = tally.tally(wanted, given)
+    resamples = tally.Resamples([row.group for row in exam.rows], seed=seed)
+    found = _counted(counts.sum(axis=0), exam.labels, several=exam.several)
+    if not exam.several:
+        matrix = confusion(wanted.argmax(axis=1).tolist(), given.argmax(axis=1).tolist(), len(exam.labels))
+        found["confusion"] = matrix.tolist()
+    found |= {"question": str(exam.question), "groups": resamples.groups}
+    found |= _calibrated(exam)
+    return found | {"between": _ranges(resamples.sums(counts), exam)}
+
+
+def summary(exam: Exam, *, seed: int = 1) -> dict[str, Any]:
+    """Return the main figures of an exam alone: of a part of a set."""
+    counts = tally.tally(exam.wanted, exam.given)
+    drawn = tally.Resamples([row.group for row in exam.rows], seed=seed).sums(counts)
+    whole = counts.sum(axis=0)
+    named = {"accuracy": tally.accuracy, "macro_f1": tally.macro_f1}
+    return {
+        "rows": len(exam.rows),
+        **{name: round(float(figure(whole)), 4) for name, figure in named.items()},
+        **({"calibration_error": _calibrated(exam)["calibration_error"]} if exam.negative is not None else {}),
+        "between": {name: _range(figure(drawn)) for name, figure in named.items()},
+    }
+
+
+def _calibrated(exam: Exam) -> dict[str, Any]:
+    if exam.negative is None or exam.uncalibrated is None:
+        return {}
+    after, happened = exam.negative.tolist(), exam.happened
+    error = round(calibration_error(after, happened), 4)
+    before = round(calibration_error(exam.uncalibrated.tolist(), happened), 4)
+    bins = [
+        {"rows": rows, "said": round(said, 4), "was": round(was, 4)}
+        for rows, said, was in calibration_bins(after, happened)
+    ]
+    return {"calibration_error": error, "calibration": {"before": before, "after": error, "bins": bins}}
+
+
+def _ranges(drawn: tally.Counts, exam: Exam) -> dict[str, Any]:
+    there = tally.present(drawn)
+    precision, recall, f1 = (np.where(there, each, np.nan) for each in tally.per_label(drawn))
+    named = {"accuracy": tally.accuracy, "macro_f1": tally.macro_f1}
+    if not exam.several:
+        named["mcc"] = tally.correlation
+    return {name: _range(figure(drawn)) for name, figure in named.items()} | {
+        "classes": {
+            label: {
+                "precision": _range(precision[:, i]),
+                "recall": _range(recall[:, i]),
+                "f1": _range(f1[:, i]),
+            }
+            for i, label in enumerate(exam.labels)
+            if there[:, i].any()
+        }
+    }
+
+
+def _range(values: tally.Counts) -> list[float]:
+    low, high = tally.between(values)
+    return [round(low, 4), round(high, 4)]
