@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Generic
 
 from monitor.scoring.preparation import Preparer
+from trainer.augment import Augmenter
 from trainer.config import FitRecipe
 from trainer.data import TRAIN, Data, Row, agreeing
 from trainer.methods import Method, Seen
@@ -34,6 +35,7 @@ class Lessons(Generic[Seen]):
 
     def __init__(self, data: Data, method: Method[Seen], preparer: Preparer, how: FitRecipe) -> None:
         self._rows, self._labels, self._method, self._how = data.part(TRAIN), data.labels, method, how
+        self._preparer, self._augmenter = preparer, Augmenter(self._rows, how.augment)
         self._marked = method.look(preparer.prepare([(row.text, row.spans) for row in self._rows]))
         self._whole = method.look(preparer.prepare([(row.text, ()) for row in self._rows]))
         self._bare = agreeing(self._rows)
@@ -55,7 +57,13 @@ class Lessons(Generic[Seen]):
         """Return this epoch's rows, and what the network is shown of each."""
         unmarked = [bare and chance.random() < self._how.unmarked for bare in self._bare]
         pairs = zip(self._marked, self._whole, unmarked, strict=True)
-        return self._rows, [whole if alone else marked for marked, whole, alone in pairs]
+        shown = [whole if alone else marked for marked, whole, alone in pairs]
+        rows = self._augmenter.epoch(chance)
+        changed = [i for i, (row, own) in enumerate(zip(rows, self._rows, strict=True)) if row is not own]
+        texts = [(rows[i].text, () if unmarked[i] else rows[i].spans) for i in changed]
+        for i, seen in zip(changed, self._method.look(self._preparer.prepare(texts)), strict=True):
+            shown[i] = seen
+        return rows, shown
 
 
 def length_grouped(lengths: Sequence[int], batch: int, chance: random.Random) -> Iterator[list[int]]:

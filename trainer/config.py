@@ -55,11 +55,22 @@ class LoraRecipe(_Strict):
     targets: tuple[Literal["qkv", "attended", "up", "down"], ...] = Field(("qkv", "attended"), min_length=1)
 
 
+class AugmentRecipe(_Strict):
+    """How often a training row is shown changed, drawn anew in each epoch; see trainer/perturb.py."""
+
+    swap: Share = 0.0  # with invented names for all companies that rows on its text name
+    cashtags: Share = 0.0  # a row without a company, marked at its only cashtag
+    case: Share = 0.0  # in capitals, small letters or with capital initials
+    noise: Share = 0.0  # in other typography, perhaps with a source behind it
+    typos: Share = 0.0
+
+
 class FitRecipe(_Strict):
     """How to train. Where `method` is not `full`, the encoder's own weights stay, its word embeddings among them."""
 
     method: Literal["full", "lora", "head"] = "full"
     lora: LoraRecipe = LoraRecipe()
+    augment: AugmentRecipe = AugmentRecipe()
     epochs: int = Field(3, ge=1)
     batch: int = Field(64, ge=1)
     rate: float = Field(2e-4, gt=0.0)

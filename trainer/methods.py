@@ -37,7 +37,8 @@ class Method(ABC, Generic[Seen]):
 
     @abstractmethod
     def look(self, prepared: Sequence[Prepared]) -> list[Seen]:
-        """Return what the network is shown of each text, in order. Called once for a text, however often it learns."""
+        """Return what the network is shown of each text, in order. Called once for a text, however often it learns, and
+        for one that an epoch shows changed."""
 
     @abstractmethod
     def length(self, seen: Seen) -> int:
@@ -116,6 +117,7 @@ class HeadOnly(Method[Tensor]):
 
     @torch.no_grad()
     def look(self, prepared: Sequence[Prepared]) -> list[Tensor]:
+        learning = self.network.training
         self.network.eval()
         order = sorted(range(len(prepared)), key=lambda i: len(prepared[i].ids))
         found: dict[int, Tensor] = {}
@@ -125,6 +127,7 @@ class HeadOnly(Method[Tensor]):
             with self.cast():
                 features = self.network.features(ids.to(self.device), pool.to(self.device))
             found |= zip(batch, features.float().cpu(), strict=True)
+        self.network.train(learning)
         return [found[i] for i in range(len(prepared))]
 
     def length(self, seen: Tensor) -> int:  # noqa: ARG002 - all are alike
