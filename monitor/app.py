@@ -321,7 +321,6 @@ class Daemon:
         )
         self.telemetry.watch(self._panel.live, max_keys=config.metrics.max_keys)
         self.telemetry.model_info.labels(self._worker.model).set(1)
-        self.telemetry.model_reload_successful.set(1)
         self._reader = Queries(self._store.reader)
         services = self._panel.services(self._store, self._reader, self._doors, tokens, self._supervisor.stopping)
         app = create_app(
