@@ -30,6 +30,7 @@ from monitor.config import Config
 from monitor.config import load as load_config
 from monitor.core.detect.detector import STATE_VERSION
 from monitor.core.detect.detector import load as load_state
+from monitor.core.detect.state import with_windows
 from monitor.core.incidents import Folded
 from monitor.delivery.outbox import Outbox
 from monitor.delivery.reconciler import Reconciler
@@ -279,7 +280,7 @@ class Daemon:
         rollups = await self._store.rollups(now - WINDOWS, now + BUCKET, learned.pulse.model)
         state = await begin(
             self._store,
-            load_state(rules_of(config), rows, rollups),
+            with_windows(learned, rollups),
             model=self._worker.model,
             reference=reference,
             manifest=manifest_of(reference),

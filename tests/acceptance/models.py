@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from monitor.core.detect.detector import STATE_VERSION, State, dump
 from monitor.core.detect.detector import load as load_state
+from monitor.core.detect.state import with_windows
 from monitor.errors import ArtefactError
 from monitor.pipeline import Desk as Decided
 from monitor.pipeline import Needle
@@ -95,13 +96,13 @@ class Bench:
         now, store = self.desk.now, self.stage.store
         rows, _ = await store.load_state()
         rules = self.needle.state.rules
-        pulse = load_state(rules, rows, ()).pulse
-        rollups = await store.rollups(now - WINDOWS, now + BUCKET, pulse.model)
+        learned = load_state(rules, rows, ())
+        rollups = await store.rollups(now - WINDOWS, now + BUCKET, learned.pulse.model)
         reference = f"path:/{name}"
         self.stage.scorer, self.aside = self.models[reference], None
         state: State = await begin(
             store,
-            load_state(rules, rows, rollups) if rows else self.needle.state,
+            with_windows(learned, rollups) if rows else self.needle.state,
             model=ModelId(name),
             reference=reference,
             manifest={},

@@ -7,7 +7,7 @@ they are the stored rollups of the last day. Adopting a new state is assignment;
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from monitor.core.detect.baseline import Group, Level, dispersion_from
@@ -135,10 +135,9 @@ def dump(state: State, names: Collection[str]) -> dict[str, Json]:
 
 
 def load(rules: Rules, rows: Mapping[str, Json], rollups: Iterable[Rollup]) -> State:
-    """Return the state that these rows and the stored rollups of the last 25 hours stand for.
+    """Return the state that these rows and rollups (see `with_windows`) stand for.
 
-    Rollups that are history, or older than the windows need, are left out. Raises StoreError for a row that this
-    version cannot read.
+    Raises StoreError for a row that this version cannot read.
     """
     pulse, groups, keys = Pulse(), {}, {}
     for name, row in sorted(rows.items()):
@@ -155,15 +154,23 @@ def load(rules: Rules, rows: Mapping[str, Json], rollups: Iterable[Rollup]) -> S
                 f"detector_state: row {name!r} is not what version {STATE_VERSION} of the checkpoint holds "
                 f"({error!r}); it was written by another version or changed by hand"
             ) from error
-    return State(
+    learned = State(
         rules=rules,
         pulse=pulse,
         groups=groups,
         keys=keys,
-        tracks=tracks_of(rollups, pulse.hour * BUCKETS - KEPT),
         sources=frozenset(key for key in keys if key.startswith("source:")),
         firing=frozenset(key for key, record in keys.items() if record.firing),
     )
+    return with_windows(learned, rollups)
+
+
+def with_windows(state: State, rollups: Iterable[Rollup]) -> State:
+    """Return a state whose windows are the stored rollups of the last 25 hours.
+
+    Those that are history, or older than the windows need, are left out.
+    """
+    return replace(state, tracks=tracks_of(rollups, state.pulse.hour * BUCKETS - KEPT))
 
 
 def tracks_of(rollups: Iterable[Rollup], first: int) -> dict[Key, Track]:
