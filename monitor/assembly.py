@@ -13,7 +13,6 @@ from monitor.config import Config, read_text, reveal
 from monitor.core.detect.state import Rules
 from monitor.core.entities.tagger import Tagger
 from monitor.core.entities.watchlist import Watchlist
-from monitor.core.exports import DEAD_LETTERS, SCORED
 from monitor.core.intake import IntakeRules
 from monitor.core.routing import Route
 from monitor.core.schedule import Rhythm
@@ -58,14 +57,8 @@ def desk_of(config: Config) -> Desk:
         intake=IntakeRules(max_text=config.limits.text, lateness=config.detect.lateness),
         routes=tuple(_route(route) for route in config.route) or (_everything(config),),
         combine="entity×topic" in config.detect.combinations,
-        exports=_exported(config.export),
+        exports=frozenset(config.export.topics if config.export else ()),
     )
-
-
-def _exported(section: sections.ExportSection | None) -> frozenset[str]:
-    if section is None:
-        return frozenset()
-    return frozenset(kind for kind in (SCORED, DEAD_LETTERS) if getattr(section, kind) is not None)
 
 
 def rules_of(config: Config) -> Rules:

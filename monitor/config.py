@@ -204,6 +204,12 @@ class ExportSection(KafkaCluster):
     scored: TopicName | None = Field(None, description="the topic for scored articles")
     dead_letters: TopicName | None = Field(None, description="the topic for dead letters")
 
+    @property
+    def topics(self) -> dict[str, str]:
+        """The topic of each kind of records that is exported; a kind is named as its key here is."""
+        named = {"scored": self.scored, "dead_letters": self.dead_letters}
+        return {kind: topic for kind, topic in named.items() if topic is not None}
+
 
 class FeedSource(Section):
     """A `[[source]]` of kind `feed`: RSS or Atom over HTTP."""

@@ -6,7 +6,6 @@ from random import Random
 
 from monitor import config as sections
 from monitor.config import reveal
-from monitor.core.exports import DEAD_LETTERS, SCORED
 from monitor.delivery.exports import Exporter
 from monitor.delivery.producer import Producer
 from monitor.delivery.targets.kafka import KafkaTarget
@@ -56,19 +55,13 @@ def exporter_of(
 ) -> Exporter:
     """Build what brings scored articles and dead letters to their topics."""
     return Exporter(
-        topics=topics_of(section),
+        topics=section.topics,
         producer=Producer(cluster_of(section, "export")),
         store=store,
         clock=clock,
         random=random,
         telemetry=telemetry,
     )
-
-
-def topics_of(section: sections.ExportSection) -> dict[str, str]:
-    """Return the topic of each kind that is exported."""
-    named = {SCORED: section.scored, DEAD_LETTERS: section.dead_letters}
-    return {kind: topic for kind, topic in named.items() if topic is not None}
 
 
 async def look_at_source(section: sections.KafkaSource) -> str:
@@ -92,7 +85,7 @@ async def look_at_target(section: sections.KafkaTarget) -> str:
 async def look_at_export(section: sections.ExportSection) -> str:
     """Sign in and find the topics; nothing is written, so that whether we may is not known."""
     cluster = cluster_of(section, "export")
-    return "; ".join([await _look(cluster, topic) for topic in topics_of(section).values()])
+    return "; ".join([await _look(cluster, topic) for topic in section.topics.values()])
 
 
 async def _look(cluster: Cluster, topic: str) -> str:
