@@ -8,11 +8,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol, cast
 
-from monitor.sources.records import Fields, Unreadable, read_record
+from monitor.sources.records import KEPT, LONGEST, Fields, Unreadable, read_record
 from monitor.types import DeadLetter, Json, RawItem, SourceId
 
-LONGEST = 10 * 1024 * 1024  # bytes of a value
-KEPT = 64 * 1024  # bytes of a longer one that are kept to show
 KEY = "@key"
 HEADER = "@header."
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

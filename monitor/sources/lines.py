@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from monitor.sources.records import KEPT, LONGEST
 from monitor.types import Json
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz")
-LONGEST = 10 * 1024 * 1024  # bytes in a line
-KEPT = 64 * 1024  # bytes of a longer one that are kept to show
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,8 @@ COMMON: Fields = {
     "language": ("language", "lang"),
 }
 KINDS = {bool: "a boolean", int: "a number", float: "a number", list: "a list", dict: "an object"}
+LONGEST = 10 * 1024 * 1024  # bytes of a line or a value
+KEPT = 64 * 1024  # bytes of a longer one that are kept to show
 BROKEN = re.compile("[\x00\ud800-\udfff]")  # NUL and halves of a character: no database keeps them
 
 
