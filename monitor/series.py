@@ -21,9 +21,9 @@ from monitor.core.detect.baseline import DOUBT, MEMORY, PRIOR, QUICK, SETTLED, U
 from monitor.core.detect.budget import CAUTION, WEEK_HOURS, WINDOWS, cluster_rate, ladder, solve_level, threshold
 from monitor.core.detect.calendar import BUCKETS, FLAT
 from monitor.core.detect.learning import FIRST_LEVEL
-from monitor.core.detect.windows import EPOCH, bucket_of
+from monitor.core.detect.windows import bucket_of
 from monitor.errors import ConfigurationError
-from monitor.types import BUCKET
+from monitor.types import BUCKET, EPOCH
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)

@@ -27,6 +27,7 @@ Language = NewType("Language", str)  # ISO 639-1, or "und" where it cannot be to
 Signature = NewType("Signature", bytes)  # see core/text/signature.py
 Key = NewType("Key", str)  # what is watched: see core/keys.py
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 BUCKET = timedelta(minutes=5)
 TICK = timedelta(seconds=60)
 

@@ -22,7 +22,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ from monitor.scoring.model import Model, open_model
 from monitor.scoring.references import locate
 from monitor.store.past import recent
 from monitor.store.verdicts import lessons
-from monitor.types import ModelId
+from monitor.types import EPOCH, ModelId
 from trainer.commands import teach, tell_data
 from trainer.config import FileRecipe, HeadRecipe, Recipe, ReplayRecipe, RetrainRecipe
 from trainer.data import load as load_rows
@@ -49,7 +49,6 @@ from trainer.network import open_base
 from trainer.promote import Examination, Terms, examine, stage
 from trainer.shown import replayed_rows, taught_rows, where
 
-EVER = datetime(1970, 1, 1, tzinfo=UTC)
 TAUGHT, REPLAY, MODEL, BOARD, REPORT = "taught.jsonl", "replay.jsonl", "model", "board", "report.json"
 
 
@@ -110,7 +109,7 @@ class _Run:
 async def _prepare(config: Config, model: Model, wish: Wish, console: Console) -> _Run | None:
     """Write what will be shown into a folder of its own; None, and a word about it, where too little is new."""
     desk = desk_of(config)
-    given = await lessons(config.store.url, EVER)
+    given = await lessons(config.store.url, EPOCH)
     taught, unused = examples(given, partial(where, desk))
     console.print(f"{len(given)} verdicts teach {len(taught)} labels")
     for why, count in unused.items():

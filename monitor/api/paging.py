@@ -11,13 +11,12 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator, WithJsonSch
 
 from monitor.api.problems import Problem
 from monitor.ports import Mark
-from monitor.types import BUCKET, Key
+from monitor.types import BUCKET, EPOCH, Key
 
 Place: TypeAlias = tuple[int, float, Key]  # of a key in the order by mood: rank, mood to six figures, key
 
 PAGE = 50
 LARGEST_PAGE = 200
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 SPANS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 

@@ -12,7 +12,6 @@ from prometheus_client.exposition import choose_encoder
 from monitor.api import models, views
 from monitor.api.auth import needs
 from monitor.api.paging import (
-    EPOCH,
     LARGEST_PAGE,
     PAGE,
     Moment,
@@ -28,6 +27,7 @@ from monitor.core.keys import group_of
 from monitor.ports import ArticleFilter, IncidentFilter, Scope
 from monitor.types import (
     BUCKET,
+    EPOCH,
     ArticleId,
     IncidentId,
     IncidentKind,

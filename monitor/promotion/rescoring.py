@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TypeAlias
 
 from monitor.core.counting import judgements_of, keyed, rollups_of
@@ -22,10 +22,10 @@ from monitor.core.text.signature import bands
 from monitor.pipeline import Desk, Judged, judged
 from monitor.ports import Judgement, Mark, Unscorable
 from monitor.promotion.ports import ModelStore, ModelTransaction
-from monitor.types import Article, ArticleId, Key, Mention, ModelId, Rollup, Score, StoryId
+from monitor.types import EPOCH, Article, ArticleId, Key, Mention, ModelId, Rollup, Score, StoryId
 
 UNIT = 64  # articles judged and committed together
-BEGINNING: Mark = (datetime(1970, 1, 1, tzinfo=UTC), "0" * 32)
+BEGINNING: Mark = (EPOCH, "0" * 32)
 
 Scoring: TypeAlias = Callable[[Sequence[Mention]], Awaitable[Sequence[Score | Unscorable]]]
 

@@ -26,7 +26,6 @@ from monitor.core.counting import bucket_of
 from monitor.core.detect.changeover import Taught, absorb, change_over
 from monitor.core.detect.detector import STATE_VERSION, Decision, dump
 from monitor.core.detect.state import tracks_of
-from monitor.core.detect.windows import EPOCH
 from monitor.patience import Patience
 from monitor.pipeline import Judged
 from monitor.ports import Clock, Promotion
@@ -34,7 +33,7 @@ from monitor.promotion.lessons import Lessons
 from monitor.promotion.ports import Judge, ModelStore, Seat, Way
 from monitor.promotion.rescoring import Progress, Rescorer
 from monitor.telemetry import Telemetry
-from monitor.types import BUCKET, UNDER_WAY, Json, ModelId, ModelState
+from monitor.types import BUCKET, EPOCH, UNDER_WAY, Json, ModelId, ModelState
 
 POLL = 10.0  # seconds between two looks at the table
 WINDOWS = timedelta(hours=25)  # of rollups: what the detector's windows are rebuilt from

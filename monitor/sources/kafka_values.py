@@ -5,15 +5,14 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Protocol, cast
 
 from monitor.sources.records import KEPT, LONGEST, Fields, Unreadable, read_record
-from monitor.types import DeadLetter, Json, RawItem, SourceId
+from monitor.types import EPOCH, DeadLetter, Json, RawItem, SourceId
 
 KEY = "@key"
 HEADER = "@header."
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class TopicRecord(Protocol):

@@ -32,8 +32,7 @@ from monitor.store.migration import (
     upgrade,
 )
 from monitor.store.repository import SqlStore
-from monitor.store.schema import EPOCH
-from monitor.types import ArticleId
+from monitor.types import EPOCH, ArticleId
 
 PRUNED_AT_ONCE = 500
 

@@ -25,6 +25,7 @@ from monitor.store.server import is_away, whoami
 from monitor.store.statements import Statements
 from monitor.store.transaction import SqlTransaction, known
 from monitor.types import (
+    EPOCH,
     Article,
     ArticleId,
     IncidentId,
@@ -54,7 +55,7 @@ class SqlStore:
         self._sql = Statements(writer.dialect)
         self._writing = asyncio.Lock()
         self._owned: dict[str, int] = {}
-        self._stamp = schema.EPOCH
+        self._stamp = EPOCH
         self.trouble: str | None = None
 
     @classmethod

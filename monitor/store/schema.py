@@ -6,7 +6,7 @@ judgements, signals and ticks are append-only, so that any day can be replayed a
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -31,7 +31,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from monitor.types import EPOCH
+
 MICROSECOND = timedelta(microseconds=1)
 
 

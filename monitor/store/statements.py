@@ -50,8 +50,8 @@ from sqlalchemy.types import TypeEngine
 
 from monitor.core.counting import NEGATIVE
 from monitor.store import schema
-from monitor.store.schema import EPOCH, HexId, Moment
-from monitor.types import Timeliness
+from monitor.store.schema import HexId, Moment
+from monitor.types import EPOCH, Timeliness
 
 CROWD = 64  # so many of the newest articles of one band are looked at; a template may have tens of thousands
 

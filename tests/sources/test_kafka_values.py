@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 from monitor.sources.kafka_marks import Bounds, Marks
 from monitor.sources.kafka_values import enveloped, read_value
 from monitor.sources.records import field_names
-from monitor.types import DeadLetter, Json, Position, RawItem, SourceId
+from monitor.types import EPOCH, DeadLetter, Json, Position, RawItem, SourceId
 
 WIRE = SourceId("wire")
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)

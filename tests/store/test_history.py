@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from monitor.core.keys import ALL
 from monitor.store.repository import SqlStore
-from monitor.types import Article, Key, ModelId, StoryId
+from monitor.types import EPOCH, Article, Key, ModelId, StoryId
 from tests.databases import BACKENDS, Sql, database
 from tests.samples import ACME, MODEL, T0, article, judgement, rollup
 
 NEW = ModelId("n" * 16)
 HOUR = timedelta(hours=1)
-BEGINNING = (datetime(1970, 1, 1, tzinfo=UTC), "0" * 32)
+BEGINNING = (EPOCH, "0" * 32)
 
 
 @pytest.fixture(params=[each for each in BACKENDS if each != "memory"])

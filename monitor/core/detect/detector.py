@@ -42,7 +42,6 @@ from monitor.core.detect.state import (
     load,
 )
 from monitor.core.detect.windows import (
-    EPOCH,
     added,
     bucket_of,
     moment_of,
@@ -51,7 +50,7 @@ from monitor.core.detect.windows import (
     within,
 )
 from monitor.core.keys import group_of, source_key
-from monitor.types import BUCKET, Key, ModelId, Origin, Rollup, Signal, SignalKind, Timeliness
+from monitor.types import BUCKET, EPOCH, Key, ModelId, Origin, Rollup, Signal, SignalKind, Timeliness
 
 __all__ = ["STATE_VERSION", "Decision", "Rules", "State", "decide", "dump", "fresh", "is_blind", "load"]
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TypeAlias
 
-from monitor.types import BUCKET, ModelId, Origin, Rollup, SourceId
+from monitor.types import BUCKET, EPOCH, ModelId, Origin, Rollup, SourceId
 
 _SECONDS = int(BUCKET.total_seconds())
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def bucket_of(moment: datetime) -> int:
