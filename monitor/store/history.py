@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from monitor.core.keys import ALL
 from monitor.ports import Mark
 from monitor.store.rows import article_of
-from monitor.store.schema import HexId, Moment, articles, judgements
+from monitor.store.schema import HexId, Moment, articles, judgements, texts_kept
 from monitor.types import Article, ArticleId, Key, ModelId, StoryId
 
 
@@ -66,7 +66,5 @@ async def stories(connection: AsyncConnection, ids: Collection[ArticleId]) -> Ma
 def _lacking(model: ModelId, since: datetime) -> ColumnElement[bool]:
     table, own = judgements.c, judgements.alias("own")
     mine = select(own.c.article).where(own.c.article == table.article, own.c.key == ALL, own.c.model == model)
-    text = select(articles.c.id).where(
-        articles.c.id == table.article, (articles.c.title != "") | (articles.c.text != "")
-    )
+    text = select(articles.c.id).where(articles.c.id == table.article, texts_kept)
     return (table.key == ALL) & (table.published >= since) & (table.model != model) & ~mine.exists() & text.exists()

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from monitor.store.engine import locate, name_of, plainly, reading
 from monitor.store.migration import check_schema
 from monitor.store.rows import article_of
-from monitor.store.schema import articles
+from monitor.store.schema import articles, texts_kept
 from monitor.types import Article
 
 
@@ -24,7 +24,7 @@ async def recent(url: str, since: datetime, limit: int) -> Sequence[Article]:
     table = articles.c
     asked = (
         select(articles)
-        .where(table.received >= since, (table.title != "") | (table.text != ""))
+        .where(table.received >= since, texts_kept)
         .order_by(table.received.desc(), table.id.desc())
         .limit(limit)
     )

@@ -216,7 +216,7 @@ class SqlStore:
         table = schema.articles
         asked = (
             select(table.c.received, table.c.id)
-            .where(table.c.received < before, (table.c.title != "") | (table.c.text != ""))
+            .where(table.c.received < before, schema.texts_kept)
             .where(tuple_(table.c.received, table.c.id) > tuple_(literal(after[0], Moment), literal(after[1], HexId)))
             .order_by(table.c.received, table.c.id)
             .limit(limit)

@@ -111,6 +111,8 @@ articles = Table(
     Index(None, "source", "received"),
 )
 
+texts_kept = (articles.c.title != "") | (articles.c.text != "")  # of an article past its retention both are empty
+
 versions = Table(  # revised texts of a stored article: kept, counted nowhere
     "versions",
     metadata,

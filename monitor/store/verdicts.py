@@ -17,7 +17,7 @@ from monitor.core.keys import entity_of
 from monitor.store.engine import locate, name_of, plainly, reading
 from monitor.store.migration import check_schema
 from monitor.store.rows import verdict_of
-from monitor.store.schema import articles, incidents, verdicts
+from monitor.store.schema import articles, incidents, texts_kept, verdicts
 from monitor.store.transaction import chunks
 from monitor.types import ArticleId, EntityId, Incident, IncidentId, Language, Verdict
 
@@ -99,7 +99,7 @@ async def _incidents(connection: AsyncConnection, ids: Collection[IncidentId]) -
 async def _texts(connection: AsyncConnection, ids: Collection[ArticleId]) -> Mapping[ArticleId, JudgedText]:
     table = articles.c
     asked = select(table.id, table.title, table.text, table.language, table.publisher, table.published)
-    kept = asked.where((table.title != "") | (table.text != ""))
+    kept = asked.where(texts_kept)
     found: list[JudgedText] = []
     for chunk in chunks(ids):
         rows = await connection.execute(kept.where(table.id.in_(chunk)))
