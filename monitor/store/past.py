@@ -7,10 +7,10 @@ from datetime import datetime
 
 from sqlalchemy import select
 
-from monitor.store.engine import locate, name_of, plainly, reading
-from monitor.store.migration import check_schema
+from monitor.store.engine import reading
 from monitor.store.rows import article_of
 from monitor.store.schema import articles, texts_kept
+from monitor.store.visit import visiting
 from monitor.types import Article
 
 
@@ -19,8 +19,6 @@ async def recent(url: str, since: datetime, limit: int) -> Sequence[Article]:
 
     Raw bytes are not kept. Raise StoreError where the database cannot be read or has not this version's schema.
     """
-    place = locate(url)
-    await check_schema(url)
     table = articles.c
     asked = (
         select(articles)
@@ -28,10 +26,5 @@ async def recent(url: str, since: datetime, limit: int) -> Sequence[Article]:
         .order_by(table.received.desc(), table.id.desc())
         .limit(limit)
     )
-    engine = reading(place)
-    try:
-        with plainly(name_of(place)):
-            async with engine.begin() as connection:
-                return [article_of(row) for row in await connection.execute(asked)][::-1]
-    finally:
-        await engine.dispose()
+    async with visiting(url, reading) as connection:
+        return [article_of(row) for row in await connection.execute(asked)][::-1]

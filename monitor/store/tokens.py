@@ -7,8 +7,7 @@ the last one never opens what was closed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -17,9 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from monitor.errors import NewsquakeError, StoreError
 from monitor.ports import Clock, Scope, Token
-from monitor.store.engine import locate, name_of, plainly, writing
-from monitor.store.migration import Standing, check_schema, schema_state, upgrade
+from monitor.store.engine import name_of, plainly, writing
+from monitor.store.migration import Standing, schema_state, upgrade
 from monitor.store.schema import tokens
+from monitor.store.visit import visiting
 
 FRESH = timedelta(seconds=2)  # how long a revoked token may still open something
 
@@ -73,39 +73,25 @@ async def create(url: str, token: Token, hash_: bytes) -> None:
         "created": token.created,
         "expires": token.expires,
     }
-    async with _opened(url) as connection:
+    async with visiting(url, writing) as connection:
         await connection.execute(insert(tokens), row)
 
 
 async def listed(url: str) -> Sequence[Token]:
     """Return every token ever made, oldest first."""
-    async with _opened(url) as connection:
+    async with visiting(url, writing) as connection:
         return [token for _, token in await _rows(connection)]
 
 
 async def revoke(url: str, id_: str, now: datetime) -> Token:
     """Revoke a token and return it; one that was revoked stays as it is. Raise NewsquakeError where there is none."""
     mine = tokens.c.id == id_
-    async with _opened(url) as connection:
+    async with visiting(url, writing) as connection:
         await connection.execute(update(tokens).where(mine, tokens.c.revoked.is_(None)).values(revoked=now))
         found = [token for _, token in await _rows(connection) if token.id == id_]
     if not found:
         raise NewsquakeError(f"there is no token {id_!r}: `newsquake token list` names them")
     return found[0]
-
-
-@asynccontextmanager
-async def _opened(url: str) -> AsyncIterator[AsyncConnection]:
-    """Give a transaction on a database of this version's schema, also beside a running daemon."""
-    place = locate(url)
-    await check_schema(url)
-    engine = writing(place)
-    try:
-        with plainly(name_of(place)):
-            async with engine.begin() as connection:
-                yield connection
-    finally:
-        await engine.dispose()
 
 
 async def _rows(connection: AsyncConnection) -> list[tuple[bytes, Token]]:

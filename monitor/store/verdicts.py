@@ -14,11 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.codec import from_json
 from monitor.core.keys import entity_of
-from monitor.store.engine import locate, name_of, plainly, reading
-from monitor.store.migration import check_schema
+from monitor.store.engine import reading
 from monitor.store.rows import verdict_of
 from monitor.store.schema import articles, incidents, texts_kept, verdicts
 from monitor.store.transaction import chunks
+from monitor.store.visit import visiting
 from monitor.types import ArticleId, EntityId, Incident, IncidentId, Language, Verdict
 
 
@@ -54,15 +54,8 @@ async def lessons(url: str, since: datetime) -> Sequence[Lesson]:
 
     Raise StoreError where the database cannot be read or has not this version's schema.
     """
-    place = locate(url)
-    await check_schema(url)
-    engine = reading(place)
-    try:
-        with plainly(name_of(place)):
-            async with engine.begin() as connection:
-                return await _lessons(connection, since)
-    finally:
-        await engine.dispose()
+    async with visiting(url, reading) as connection:
+        return await _lessons(connection, since)
 
 
 async def _lessons(connection: AsyncConnection, since: datetime) -> list[Lesson]:
