@@ -228,7 +228,7 @@ class _Book:
     def _join(self, signal: Signal, incident: Incident | None) -> None:
         found = self._evidence.get(signal.key, ())
         if incident is None:
-            incident = self._opened(signal)
+            incident = self._new(signal)
         elif signal.key == incident.keys[0] and signal.chance <= incident.chance:
             incident = replace(incident, **_figures(signal))
         if _width(signal.key) > _width(incident.keys[0]):
@@ -242,11 +242,10 @@ class _Book:
             late=incident.late and signal.late,
         )
 
-    def _opened(self, signal: Signal) -> Incident:
-        incident, again = _opened(signal), 0
-        while incident.id in self._incidents:  # one that began at the same moment has ended meanwhile
-            again += 1
-            incident = replace(incident, id=_id(incident.kind, signal.key, signal.at, again))
+    def _new(self, signal: Signal) -> Incident:
+        again = 0
+        while (incident := _opened(signal, again)).id in self._incidents:
+            again += 1  # one that began at the same moment has ended meanwhile
         return incident
 
     def _leave(self, signal: Signal, incident: Incident | None) -> None:
@@ -277,10 +276,10 @@ def _worth(piece: Evidence) -> tuple[float, datetime, StoryId]:
     return -piece.negative * (1.0 + log(max(piece.publishers, 1))), piece.published, piece.story
 
 
-def _opened(signal: Signal) -> Incident:
+def _opened(signal: Signal, again: int) -> Incident:
     kind = IncidentKind.BLIND if signal.kind is SignalKind.BLIND else IncidentKind.SURGE
     return Incident(
-        id=_id(kind, signal.key, signal.at),
+        id=_id(kind, signal.key, signal.at, again),
         kind=kind,
         state=IncidentState.FIRING,
         severity=severity_of(signal),
@@ -308,7 +307,7 @@ def _figures(signal: Signal) -> dict[str, Any]:
     }
 
 
-def _id(kind: IncidentKind, lead: Key, opened: datetime, again: int = 0) -> IncidentId:
+def _id(kind: IncidentKind, lead: Key, opened: datetime, again: int) -> IncidentId:
     told = f"{kind}\0{lead}\0{opened.isoformat()}" + "\0" * again
     return IncidentId(hashlib.sha256(told.encode()).hexdigest()[:32])
 
