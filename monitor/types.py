@@ -40,6 +40,11 @@ def require_utc(value: object, *names: str) -> None:
             raise ValueError(f"{type(value).__name__}.{name} is {moment!r}: expected a datetime in UTC")
 
 
+def document_of(title: str, text: str) -> str:
+    """Return what is tagged and judged of a title and the text that follows it, which may be empty."""
+    return f"{title}\n{text}" if text else title
+
+
 class Outcome(StrEnum):
     """How an item taken from a source ended; the ledger's columns."""
 
@@ -121,7 +126,7 @@ class Article:
     @property
     def document(self) -> str:
         """The text that is tagged and judged; spans of mentions count its characters."""
-        return f"{self.title}\n{self.text}" if self.text else self.title
+        return document_of(self.title, self.text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,8 +70,7 @@ def _taught(verdict: Verdict) -> str | None:
 
 
 def _example(text: JudgedText, entity: EntityId | None, taught: str, find: Finder) -> Example | None:
-    document = f"{text.title}\n{text.text}" if text.text else text.title
-    spans = find(document, entity) if entity is not None else ()
+    spans = find(text.document, entity) if entity is not None else ()
     if entity is not None and not spans:
         return None
-    return Example(article=text.id, text=document, entity=entity, spans=spans, sentiment=taught)
+    return Example(article=text.id, text=text.document, entity=entity, spans=spans, sentiment=taught)

@@ -13,7 +13,7 @@ from monitor.core.identity import article_id, digest
 from monitor.core.text.language import settle_language
 from monitor.core.text.normalise import clean
 from monitor.core.text.signature import sign
-from monitor.types import Article, DeadLetter, RawItem, Timeliness
+from monitor.types import Article, DeadLetter, RawItem, Timeliness, document_of
 
 if TYPE_CHECKING:
     from tldextract import TLDExtract
@@ -57,7 +57,7 @@ def read(item: RawItem, rules: IntakeRules) -> Article | DeadLetter:
     title, text = compose(clean(item.title), clean(item.body))
     if not title:
         return _dead(item, "no text: title and body are empty once cleaned")
-    document = f"{title}\n{text}" if text else title
+    document = document_of(title, text)
     if len(document) > rules.max_text:
         return _dead(item, f"the cleaned text has {len(document):,} characters: expected at most {rules.max_text:,}")
     link = usable_link(item.link)

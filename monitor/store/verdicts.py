@@ -19,7 +19,7 @@ from monitor.store.rows import verdict_of
 from monitor.store.schema import articles, incidents, texts_kept, verdicts
 from monitor.store.transaction import chunks
 from monitor.store.visit import visiting
-from monitor.types import ArticleId, EntityId, Incident, IncidentId, Language, Verdict
+from monitor.types import ArticleId, EntityId, Incident, IncidentId, Language, Verdict, document_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +32,11 @@ class JudgedText:
     language: Language
     publisher: str
     published: datetime
+
+    @property
+    def document(self) -> str:
+        """The text that was judged."""
+        return document_of(self.title, self.text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
