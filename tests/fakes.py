@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -12,6 +10,7 @@ from copy import copy
 from dataclasses import astuple, dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 
+from monitor.clock import DrivenClock
 from monitor.core.counting import NEGATIVE
 from monitor.errors import OwnershipLost, StoreError
 from monitor.ports import Case, Export, Judgement, Ledger, Notice, Owner, Pending, Told, Waiting
@@ -39,39 +38,19 @@ from monitor.types import (
 )
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)  # a Monday
-TURNS = 50  # of the event loop between two sleepers' waking, so that what the first sets off is done
+TURNS = 50  # of the event loop, so that what a waking sets off is done
 
 
-class FakeClock:
-    """A clock that stands still until it is advanced; sleepers wake in order, each at its own moment."""
+class FakeClock(DrivenClock):
+    """The driven clock, at noon. What waits for threads or sockets is not waited for."""
 
     def __init__(self, start: datetime = NOON) -> None:
-        self._now = start
-        self._sleepers: list[tuple[datetime, int, asyncio.Future[None]]] = []
-        self._order = itertools.count()
-
-    def now(self) -> datetime:
-        return self._now
-
-    async def sleep(self, seconds: float) -> None:
-        if seconds <= 0:
-            await asyncio.sleep(0)
-            return
-        woken = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._sleepers, (self._now + timedelta(seconds=seconds), next(self._order), woken))
-        await woken
+        super().__init__(start)
 
     async def advance(self, by: timedelta | float) -> None:
-        """Let time pass. Those who sleep again on the way are woken again; what waits for threads or sockets is not
-        waited for."""
-        end = self._now + (by if isinstance(by, timedelta) else timedelta(seconds=by))
-        await self._turn()
-        while self._sleepers and self._sleepers[0][0] <= end:
-            self._now, _, woken = heapq.heappop(self._sleepers)
-            if not woken.done():
-                woken.set_result(None)
-                await self._turn()
-        self._now = end
+        """Let time pass, and what is then to be done be done."""
+        await self._turn()  # whoever is about to sleep, sleeps from now on
+        await self.drive(self.now() + (by if isinstance(by, timedelta) else timedelta(seconds=by)))
         await self._turn()
 
     @staticmethod
