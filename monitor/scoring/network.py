@@ -53,12 +53,26 @@ class Layer(nn.Module):
         batch, length, width = hidden.shape
         qkv = self.qkv(hidden).view(batch, length, 3, self.attention_heads, width // self.attention_heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        mixed = mixed.transpose(1, 2).reshape(batch, length, width)
+        mixed = attention(query, key, value, mask).transpose(1, 2).reshape(batch, length, width)
         hidden = self.attended_norm(hidden + self.dropout(self.attended(mixed)))
         inner = functional.gelu(self.up(hidden))
         normalised: Tensor = self.norm(hidden + self.dropout(self.down(inner)))
         return normalised
+
+
+def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    """Attention as BERT has it, of (batch, head, length, width) each; `mask` is true for tokens that may be looked at.
+
+    Written out where a CPU learns in bf16: torch's own kernel goes backward through short texts four to nine times
+    slower (torch 2.15).
+    """
+    if not (query.requires_grad and query.dtype == torch.bfloat16 and query.device.type == "cpu"):
+        return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf)
+    mixed: Tensor = scores.softmax(-1) @ value
+    return mixed
 
 
 class Encoder(nn.Module):
