@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
@@ -77,3 +78,23 @@ def save_classifier(folder: Path, labels: list[str]) -> Path:
     BertForSequenceClassification(made).save_pretrained(folder)
     save_tokenizer(folder)
     return folder
+
+
+def without_fast_tokenizer(folder: Path) -> Path:
+    """Leave of a checkpoint's tokenizer what many Chinese ones have of it: a list of words, and its settings."""
+    words = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.txt").write_text("\n".join(sorted(words, key=words.__getitem__)) + "\n", encoding="utf-8")
+    settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": True}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    return folder
+
+
+def in_hub(cache: Path, name: str, folder: Path, revision: str = "main") -> None:
+    """Move a folder to where the hub's client keeps the repository `name` (ORG/NAME) at a revision."""
+    repository = cache / f"models--{name.replace('/', '--')}"
+    commit = f"{len(list(repository.glob('snapshots/*'))):040x}"
+    reference = repository / "refs" / revision
+    reference.parent.mkdir(parents=True, exist_ok=True)
+    reference.write_text(commit)
+    shutil.copytree(folder, repository / "snapshots" / commit)

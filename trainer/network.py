@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -18,9 +19,13 @@ from monitor.core.manifest import NAME, TOKENIZER, WEIGHTS, BaseModelReference, 
 from monitor.errors import ArtefactError
 from monitor.scoring.model import read_artefact
 from monitor.scoring.network import Network, Shape, from_bert
+from monitor.scoring.preparation import MARKERS
+from monitor.scoring.references import require_weights
 from monitor.types import ModelId
 from trainer.config import HeadRecipe
 from trainer.data import Row
+
+UNSAID = {"model_type": None, "hidden_act": "gelu", "position_embedding_type": "absolute"}  # what config.json may omit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,15 +61,46 @@ def open_base(reference: str, folder: Path) -> Base:
         manifest, identity, _ = read_artefact(folder)
         shape = Shape(**manifest.architecture.model_dump())
         return Base(folder=folder, pretrained=manifest.base, shape=shape, manifest=manifest, parent=identity)
+    require_weights(folder)
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
     except (OSError, ValueError) as error:
         raise ArtefactError(f"{folder}: cannot read the base model {reference!r}: {error}") from error
-    if config.get("model_type") != "bert":
-        raise ArtefactError(f"{folder}: the base model is a {config.get('model_type')!r}, expected 'bert'")
-    shape = Shape(**{field.name: config[field.name] for field in fields(Shape)})
+    shape = _shape(UNSAID | config, folder)
+    _require_vocabulary(folder)
     return Base(folder=folder, pretrained=BaseModelReference(reference=reference, sha256=digest), shape=shape)
+
+
+def _shape(config: Mapping[str, Any], folder: Path) -> Shape:
+    """Return the numbers of a BERT encoder. Raise ArtefactError for a checkpoint of another kind."""
+    for key, wanted in {"model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute"}.items():
+        if config[key] != wanted:
+            raise ArtefactError(
+                f"{folder / 'config.json'}: {key} is {config[key]!r}, expected {wanted!r}: a fit begins with a BERT "
+                "encoder, as BERT, Chinese RoBERTa-wwm, MacBERT and BGE have it"
+            )
+    missing = [field.name for field in fields(Shape) if field.name not in config]
+    if missing:
+        raise ArtefactError(f"{folder / 'config.json'}: lacks {', '.join(missing)}")
+    return Shape(**{field.name: config[field.name] for field in fields(Shape)})
+
+
+def _require_vocabulary(folder: Path) -> None:
+    """Raise ArtefactError where the tokenizer is not there, or has no tokens that mark a company."""
+    path = folder / TOKENIZER
+    if not path.is_file():
+        raise ArtefactError(
+            f"{folder}: has no {TOKENIZER}, the tokenizer in one file. Where there is a vocab.txt, transformers makes "
+            "one: AutoTokenizer.from_pretrained(MODEL).save_pretrained(DIR); put the weights and config.json beside "
+            "it, and name that folder: path:DIR"
+        )
+    try:
+        known = Tokenizer.from_file(str(path)).get_vocab()
+    except Exception as error:  # tokenizers raises bare Exception
+        raise ArtefactError(f"{path}: cannot read the tokenizer: {error}") from error
+    if missing := [token for token in (*MARKERS, "[CLS]", "[SEP]") if token not in known]:
+        raise ArtefactError(f"{path}: has no {', '.join(missing)}, which frame a text and mark a company")
 
 
 def build(base: Base, labels: Mapping[str, Sequence[str]], dropout: float) -> Network:
@@ -72,7 +108,10 @@ def build(base: Base, labels: Mapping[str, Sequence[str]], dropout: float) -> Ne
     network = Network(base.shape, {head: len(names) for head, names in labels.items()}, dropout)
     if base.manifest is None:
         weights = load_file(base.folder / WEIGHTS)
-        network.encoder.load_state_dict(from_bert(weights, base.shape.num_hidden_layers))
+        try:
+            network.encoder.load_state_dict(from_bert(weights, base.shape.num_hidden_layers))
+        except (KeyError, RuntimeError) as error:
+            raise ArtefactError(f"{base.folder / WEIGHTS}: is not what config.json says: {error}") from error
         return network
     _, _, found = read_artefact(base.folder)
     known = [name for name, head in base.manifest.heads.items() if head.labels == tuple(labels.get(name, ()))]

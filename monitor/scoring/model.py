@@ -38,7 +38,7 @@ from monitor.core.manifest import (
 from monitor.errors import ArtefactError
 from monitor.scoring.network import WORDS, Network, Shape, collate
 from monitor.scoring.preparation import VERSION, Prepared, Preparer
-from monitor.scoring.references import locate
+from monitor.scoring.references import locate, require_weights
 from monitor.scoring.worker import Judgement
 from monitor.types import ModelId
 
@@ -286,6 +286,7 @@ class _Classifier(nn.Module):
 
 
 def _open_checkpoint(folder: Path, labels: Mapping[str, str]) -> Model:
+    require_weights(folder)
     classifier, tokenizer = _from_transformers(folder)
     columns = _columns(classifier.config.id2label, labels, folder)
     try:

@@ -152,7 +152,7 @@ def collate(batch: Sequence[Prepared]) -> tuple[Tensor, Tensor]:
 
 def from_bert(weights: Mapping[str, Tensor], layers: int) -> dict[str, Tensor]:
     """Name a BERT checkpoint's weights as Encoder names them. Raise KeyError for one that is missing."""
-    bert = {name.removeprefix("bert."): tensor for name, tensor in weights.items()}
+    bert = {_present_name(name.removeprefix("bert.")): tensor for name, tensor in weights.items()}
     named = {
         "words.weight": bert["embeddings.word_embeddings.weight"],
         "positions.weight": bert["embeddings.position_embeddings.weight"],
@@ -171,3 +171,8 @@ def from_bert(weights: Mapping[str, Tensor], layers: int) -> dict[str, Tensor]:
             named[f"{new}.down.{kind}"] = bert[f"{old}.output.dense.{kind}"]
             named[f"{new}.norm.{kind}"] = bert[f"{old}.output.LayerNorm.{kind}"]
     return named
+
+
+def _present_name(name: str) -> str:
+    """Return today's name of a weight: the oldest checkpoints, such as bert-base-chinese, have it from TensorFlow."""
+    return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")

@@ -1,4 +1,8 @@
-"""Where a model's files lie: `builtin`, `package:NAME`, `path:DIR`, `hub:ORG/NAME`. Nothing is loaded here."""
+"""Where a model's files lie: `builtin`, `package:NAME`, `path:DIR`, `hub:ORG/NAME`. Nothing is loaded here.
+
+A hub's model is taken from its branch `main`, or from the branch, tag, commit or pull request behind an @:
+`hub:ORG/NAME@refs/pr/8`.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +31,12 @@ def locate(reference: str, *, cache: Path | None = None) -> Path:
         return _folder(Path(name), reference)
     if kind == "package" and name:
         return _package(name, reference)
-    if kind == "hub" and name.count("/") == 1:
-        return _hub(name, reference, cache)
-    raise ConfigurationError(f"model {reference!r}: expected builtin, package:NAME, path:DIR or hub:ORG/NAME")
+    repository, at, revision = name.partition("@")
+    if kind == "hub" and repository.count("/") == 1 and bool(at) == bool(revision):
+        return _hub(repository, revision or None, reference, cache)
+    raise ConfigurationError(
+        f"model {reference!r}: expected builtin, package:NAME, path:DIR or hub:ORG/NAME[@REVISION]"
+    )
 
 
 def require(reference: str) -> None:
@@ -42,6 +49,17 @@ def manifest_of(reference: str) -> dict[str, Any]:
     """Return the manifest of a model that has been opened; a checkpoint of others has none."""
     path = locate(reference) / NAME
     return dict(json.loads(path.read_bytes())) if path.is_file() else {}
+
+
+def require_weights(folder: Path) -> None:
+    """Raise ArtefactError where a checkpoint has no weights in safetensors, and say what helps."""
+    if not any(folder.glob("*.safetensors")):
+        raise ArtefactError(
+            f"{folder}: cannot find weights in safetensors; those in pickle, such as pytorch_model.bin, may run "
+            "code as they are read, and never are. Name a revision that has them (for many models the hub's own "
+            "converter offers one as a pull request: hub:ORG/NAME@refs/pr/N), or convert them elsewhere with "
+            "transformers' save_pretrained and name that folder: path:DIR"
+        )
 
 
 def _folder(folder: Path, reference: str) -> Path:
@@ -64,11 +82,11 @@ def _package(name: str, reference: str) -> Path:
     raise ArtefactError(f"model {reference!r}: {root} holds no model: expected manifest.json or config.json in it")
 
 
-def _hub(name: str, reference: str, cache: Path | None) -> Path:
+def _hub(name: str, revision: str | None, reference: str, cache: Path | None) -> Path:
     from huggingface_hub import snapshot_download  # noqa: PLC0415 - heavy, and only this kind of reference needs it
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError  # noqa: PLC0415
 
     try:
-        return Path(snapshot_download(name, cache_dir=cache, allow_patterns=list(PATTERNS)))
+        return Path(snapshot_download(name, revision=revision, cache_dir=cache, allow_patterns=list(PATTERNS)))
     except (OSError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
         raise ArtefactError(f"model {reference!r}: the hub did not give it: {error}") from error

@@ -218,23 +218,8 @@ def test_foreign_labels_need_a_map(tmp_path: Path) -> None:
 def test_a_checkpoint_in_pickle_is_refused(checkpoint: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(checkpoint, tmp_path / "m"))
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(ArtefactError, match="not a sequence-classification checkpoint in safetensors"):
+    with pytest.raises(ArtefactError, match=r"pickle, such as pytorch_model\.bin.* hub:ORG/NAME@refs/pr/N"):
         open_model(f"path:{folder}")
-
-
-def test_a_hub_model_is_read_from_the_hubs_cache(
-    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    repository = tmp_path / "models--ProsusAI--finbert"
-    commit = "4" * 40
-    (repository / "refs").mkdir(parents=True)
-    (repository / "refs" / "main").write_text(commit)
-    shutil.copytree(checkpoint, repository / "snapshots" / commit)
-    model = open_model("hub:ProsusAI/finbert", cache=tmp_path)
-    assert model.id == open_model(f"path:{checkpoint}").id
-    with pytest.raises(ArtefactError, match="the hub did not give it"):
-        open_model("hub:ProsusAI/another", cache=tmp_path)
 
 
 # --- the parts ---
