@@ -21,6 +21,14 @@ class Method(StrEnum):
     HEAD = "head"
 
 
+class Teacher(StrEnum):
+    """Who answers the rows of a fold; see trainer/distil.py."""
+
+    LINEAR = "linear"
+    NETWORK = "network"
+    BOTH = "both"
+
+
 Files = Annotated[
     list[Path] | None, typer.Argument(help="JSONL, JSONL.gz or CSV with `text`, optional `entity`, `split`.")
 ]
@@ -101,6 +109,10 @@ def evaluate(
     data: DataOption = Path(),
     head: HeadOption = None,
     split: Annotated[str, typer.Option(help="train, dev or valid; rows without a split count as train.")] = "valid",
+    floor: Annotated[
+        bool,
+        typer.Option("--floor", help="Beside each figure TF-IDF with logistic regression; 1 if no better anywhere."),
+    ] = False,
     skip_bad: SkipOption = False,
 ) -> None:
     """Print per-class precision, recall and F1, accuracy, the confusion matrix and the calibration error, as JSON.
@@ -114,7 +126,72 @@ def evaluate(
     require(model)
     from trainer.examine import run_evaluate
 
-    _print(run_evaluate(model, asked, data, split, skip_bad=skip_bad))
+    figures, lost = run_evaluate(model, asked, data, split, skip_bad=skip_bad), list[str]()
+    if floor:
+        from trainer.floor import beside
+
+        lost = beside(figures, asked, data, split, skip_bad=skip_bad)
+    _print(figures)
+    for told in lost:
+        typer.echo(told, err=True)
+    raise typer.Exit(1 if lost else 0)
+
+
+@app.command()
+def distil(
+    files: Files = None,
+    *,
+    out: Annotated[Path, typer.Option("--out", help="A folder for the student's rows and its recipe.")],
+    recipe: RecipeOption = None,
+    data: DataOption = Path(),
+    head: HeadOption = None,
+    folds: Annotated[int, typer.Option(min=2, help="Into so many the training rows are cut.")] = 5,
+    teacher: Annotated[
+        Teacher, typer.Option(help="Who answers a fold's rows, fitted on the others'.")
+    ] = Teacher.LINEAR,
+    blend: Annotated[float, typer.Option(min=0.0, max=1.0, help="The teachers' part in a row's label.")] = 0.5,
+    fill: Annotated[
+        list[str] | None, typer.Option(metavar="HEAD", help="Teach it also by rows without a label; repeat for more.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A further teacher for --fill: any reference; its answer counts as one more.")
+    ] = None,
+    skip_bad: SkipOption = False,
+) -> None:
+    """Blend labels with what teachers say who never saw the row, nor a near-copy of it; a plain fit trains the student.
+
+    Each fold is answered by teachers that were fitted on the others: n-grams with logistic regression, and/or the
+    recipe's own network. Interrupted, the same command goes on with the next fold. Development and valid rows stay as
+    they are; files keep their licences.
+
+    newsquake trainer distil --recipe default --data ../shared/data --fill sentiment --out taught
+
+    newsquake trainer fit --recipe taught/recipe.toml --data taught --out runs/student
+    """
+    from trainer.config import from_command_line
+
+    asked = from_command_line(recipe, files or [], head or [], data, {})
+    from monitor.scoring.references import require
+
+    for reference in (model, None if teacher is Teacher.LINEAR else asked.base):
+        if reference is not None:
+            require(reference)
+    from rich.console import Console
+
+    from trainer.distil import TEACHERS, Wish, run_distil
+
+    wish = Wish(
+        recipe=asked,
+        data=data,
+        out=out,
+        folds=folds,
+        teachers=TEACHERS[teacher],
+        blend=blend,
+        fill=tuple(fill or ()),
+        model=model,
+        skip_bad=skip_bad,
+    )
+    run_distil(wish, Console(stderr=True))
 
 
 @app.command()

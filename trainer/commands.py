@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
@@ -51,17 +52,29 @@ def teach(
     recipe: Recipe, data: Data, base: Base, out: Path, *, licence: str, console: Console, board: Path | None
 ) -> ModelId:
     """Fit with a bar of progress, write the artefact into `out`, and return its id."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with ExitStack() as stack:
-        listeners: list[Listener] = []
+        listeners = [stack.enter_context(watched(console))]
         if board is not None:
             listeners.append(stack.enter_context(Board(board)).tell)
-        progress = stack.enter_context(Progress(*columns, TimeRemainingColumn(), console=console))
-        task = progress.add_task("epoch 1", total=None)
 
         def tell(event: Step | Epoch) -> None:
             for listener in listeners:
                 listener(event)
+
+        network = fit(recipe, data, base, out, tell)
+    identity = write(network, recipe, data, base, out, licence=licence)
+    (out / CHECKPOINT).unlink()
+    return identity
+
+
+@contextmanager
+def watched(console: Console) -> Iterator[Listener]:
+    """Give a listener that shows a bar of progress, and a line for each epoch."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
+        task = progress.add_task("epoch 1", total=None)
+
+        def tell(event: Step | Epoch) -> None:
             if isinstance(event, Step):
                 shown = f"epoch {event.epoch} loss {event.loss:.3f}"
                 progress.update(task, completed=event.step, total=event.steps, description=shown)
@@ -69,10 +82,17 @@ def teach(
                 f1 = ", ".join(f"{head} {value:.4f}" for head, value in event.f1.items())
                 progress.console.print(f"epoch {event.epoch}: macro F1 {f1}{' (best)' if event.best else ''}")
 
-        network = fit(recipe, data, base, out, tell)
-    identity = write(network, recipe, data, base, out, licence=licence)
-    (out / CHECKPOINT).unlink()
-    return identity
+        yield tell
+
+
+@contextmanager
+def stopping() -> Iterator[None]:
+    """Let Ctrl-C end the program for the length of a `with`: a fit by itself would take it for enough of training."""
+    before = signal.signal(signal.SIGINT, lambda *_: sys.exit(128 + signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def tell_data(console: Console, data: Data, problems: Sequence[Problem]) -> None:

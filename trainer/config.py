@@ -3,6 +3,7 @@ folder named at the call."""
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -122,6 +123,28 @@ RecipeKind = TypeVar("RecipeKind", bound=Recipe)
 def read_recipe(path: Path) -> Recipe:
     """Read a recipe. Raise ConfigurationError that names file and key."""
     return _read(path, Recipe)
+
+
+def written(recipe: Recipe) -> str:
+    """Return a recipe as TOML that reads back as the same."""
+    content = recipe.model_dump(mode="json", exclude_none=True)
+    lines = [f"base = {_toml(content.pop('base'))}"]
+    files = content.pop("data")
+    for name, table in content.pop("heads").items():
+        lines += ["", f"[heads.{_toml(name)}]", *(f"{key} = {_toml(value)}" for key, value in table.items())]
+    for file in files:
+        lines += ["", "[[data]]", *(f"{key} = {_toml(value)}" for key, value in file.items())]
+    for name, table in content.items():
+        lines += ["", f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in table.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{_toml(key)} = {_toml(each)}" for key, each in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # as TOML, but for this one character
 
 
 def read_retrain_recipe(recipe: str | None, settings: Mapping[str, Any]) -> RetrainRecipe:

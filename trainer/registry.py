@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from pydantic import JsonValue
 from safetensors.torch import save
@@ -78,6 +79,16 @@ def write(network: Network, recipe: Recipe, data: Data, base: Base, out: Path, *
     (out / NAME).write_bytes(raw)
     (out / "README.md").write_text(card(manifest, recipe), encoding="utf-8")
     return parse(raw, str(out / NAME))[1]
+
+
+def answers_of(
+    network: Network, recipe: Recipe, data: Data, base: Base, rows: Sequence[Row]
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Return each head's probabilities (row, label), calibrated on the development part as an artefact's are."""
+    preparer = Preparer(base.tokenizer(), limit=recipe.fit.limit)
+    heads = _calibrated(network, recipe, data, preparer)
+    logits = predict(network, preparer.prepare([(row.text, row.spans) for row in rows]), precision="fp32")
+    return {name: probabilities(logits[name], head.temperature, head.kind) for name, head in heads.items()}
 
 
 def _words_learned(recipe: Recipe) -> bool:
