@@ -146,6 +146,7 @@ def _regress(
 ) -> list[LogisticRegression | None]:
     """Fit one label against all others, for each label."""
     weights = np.array([row.weight for row in rows])
+    weights /= max(weights.mean(), 1e-9)  # C means the same whatever a file's scale
     found: list[LogisticRegression | None] = []
     for label in labels:
         bears = np.array([label in row.labels[head] for row in rows])
