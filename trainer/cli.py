@@ -29,6 +29,14 @@ class Teacher(StrEnum):
     BOTH = "both"
 
 
+class Question(StrEnum):
+    """What a set asks a sentiment head; see trainer/exam.py."""
+
+    LABELS = "labels"
+    SIGNS = "signs"
+    NEGATIVE = "negative"
+
+
 Files = Annotated[
     list[Path] | None, typer.Argument(help="JSONL, JSONL.gz or CSV with `text`, optional `entity`, `split`.")
 ]
@@ -42,6 +50,7 @@ HeadOption = Annotated[
 MethodOption = Annotated[
     Method | None, typer.Option(help="What learns: everything, adapters and the heads, or the heads alone.")
 ]
+ALL = "all"
 CONFIG = Path("newsquake.toml")
 ConfigFile = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The daemon's configuration file.")]
 GateOption = Annotated[
@@ -56,6 +65,19 @@ DaysOption = Annotated[int, typer.Option("--days", min=1, help="Of the archive, 
 ArticlesOption = Annotated[int, typer.Option("--articles", min=1, help="At most so many of the archive's newest.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Promote what the gate refuses; the database notes it.")]
 WaitOption = Annotated[bool, typer.Option("--wait", help="Follow until it serves or is refused.")]
+QuestionOption = Annotated[
+    Question | None,
+    typer.Option(
+        help="How sentiment is scored: by all labels; by p(negative) against p(positive); by p(negative) against the "
+        "rest. By default each file's labels tell."
+    ),
+]
+ByOption = Annotated[
+    list[str] | None, typer.Option("--by", metavar="COLUMN", help="Figures for each value of it; repeat for more.")
+]
+ReportOption = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Write report.json there instead of printing it.")
+]
 SkipOption = Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows out instead of stopping.")]
 
 
@@ -108,30 +130,60 @@ def evaluate(
     recipe: RecipeOption = None,
     data: DataOption = Path(),
     head: HeadOption = None,
-    split: Annotated[str, typer.Option(help="train, dev or valid; rows without a split count as train.")] = "valid",
+    split: Annotated[
+        str, typer.Option(help="train, dev, valid or all; rows without a split count as train.")
+    ] = "valid",
+    question: QuestionOption = None,
+    by: ByOption = None,
+    robust: Annotated[
+        bool, typer.Option("--robust", help="Also disturb the texts, and see which labels move.")
+    ] = False,
+    rows: Annotated[int, typer.Option(min=1, help="At most so many are disturbed, chosen by chance.")] = 500,
+    bias: Annotated[
+        bool, typer.Option("--bias", help="Also tell the same events of other companies, countries, women and men.")
+    ] = False,
     floor: Annotated[
         bool,
         typer.Option("--floor", help="Beside each figure TF-IDF with logistic regression; 1 if no better anywhere."),
     ] = False,
+    out: ReportOption = None,
     skip_bad: SkipOption = False,
 ) -> None:
-    """Print per-class precision, recall and F1, accuracy, the confusion matrix and the calibration error, as JSON.
+    """Say how good a model is: precision, recall and F1 of each class, accuracy, macro F1, MCC, each with the range
+    that 95 % of resamples give it (a bootstrap over groups of near-copies), the confusion matrix, the calibration error
+    of p(negative) before and after the temperature, and all of it by language, by length and for texts that are good
+    for one company and bad for another.
 
-    newsquake trainer evaluate builtin held-out.jsonl --head sentiment=label --split train
+    The figures are JSON, the main ones also words on standard error. --out writes report.json, a page in Markdown, and
+    pictures of each confusion matrix and of the reliability.
+
+    Sets of two classes are scored as such: `negative` and `positive` by the larger of the two, `negative` and
+    `not_negative` at one half.
+
+    newsquake trainer evaluate builtin held-out.jsonl --head sentiment=label --split all --robust --bias --out report
     """
     from monitor.scoring.references import require
     from trainer.config import from_command_line
 
+    if floor and split == ALL:
+        raise typer.BadParameter("--floor learns from the training rows: expected --split dev or valid")
     asked = from_command_line(recipe, files or [], head or [], data, {})
     require(model)
-    from trainer.examine import run_evaluate
+    from trainer.examine import View, run_evaluate
 
-    figures, lost = run_evaluate(model, asked, data, split, skip_bad=skip_bad), list[str]()
+    view = View.of(by, question, robust=rows if robust else 0, bias=bias)
+    found = run_evaluate(model, asked, data, None if split == ALL else split, skip_bad=skip_bad, view=view)
+    lost: list[str] = []
     if floor:
         from trainer.floor import beside
 
-        lost = beside(figures, asked, data, split, skip_bad=skip_bad)
-    _print(figures)
+        lost = beside(found["sets"], asked, data, split, skip_bad=skip_bad)
+    if out is None:
+        _print(found)
+    else:
+        from trainer.page import write_page
+
+        typer.echo(write_page(found, out))
     for told in lost:
         typer.echo(told, err=True)
     raise typer.Exit(1 if lost else 0)
@@ -203,14 +255,18 @@ def compare(
     recipe: RecipeOption = None,
     data: DataOption = Path(),
     head: HeadOption = None,
-    split: Annotated[str | None, typer.Option(help="train, dev or valid; all rows by default.")] = None,
+    split: Annotated[str, typer.Option(help="train, dev, valid or all.")] = ALL,
+    question: QuestionOption = None,
+    by: ByOption = None,
+    out: ReportOption = None,
     skip_bad: SkipOption = False,
 ) -> None:
     """Let two models answer the same labelled rows, and say whether B is better than A or only luckier.
 
     Prints JSON: for each head accuracy and macro F1 of both, the difference with its 95 % range (a paired bootstrap
-    over groups of near-copies), and McNemar's exact test; the same in words on standard error. Without --head or
-    --recipe the columns `sentiment` and `topic` are read.
+    over groups of near-copies), and McNemar's exact test; also for each file, language, length and column of --by, and
+    for texts that are good for one company and bad for another. The same in words on standard error. Without --head
+    or --recipe the columns `sentiment` and `topic` are read.
 
     newsquake trainer compare builtin path:runs/desk held-out.jsonl --head sentiment=label
     """
@@ -221,9 +277,16 @@ def compare(
     asked = from_command_line(recipe, files or [], heads, data, {})
     require(first)
     require(second)
-    from trainer.examine import run_compare
+    from trainer.examine import View, run_compare
 
-    _print(run_compare(first, second, asked, data, split, skip_bad=skip_bad))
+    view = View.of(by, question)
+    found = run_compare(first, second, asked, data, None if split == ALL else split, skip_bad=skip_bad, view=view)
+    if out is None:
+        _print(found)
+    else:
+        from trainer.page import write_report
+
+        typer.echo(write_report(found, out))
 
 
 @app.command()

@@ -102,9 +102,9 @@ def exams(
 
 def exam(rows: Sequence[Row], scores: Scores, name: str, head: Head, question: Question | None = None) -> Exam:
     """Return a head's exam on the rows of one set, all of which have a label for it."""
-    asked = question_of(rows, name, head) if question is None or not _signed(head) else question
-    negative = scores[:, head.labels.index(NEGATIVE)] if _signed(head) else None
-    before = tempered(scores, head.temperature)[:, head.labels.index(NEGATIVE)] if _signed(head) else None
+    asked = question_of(rows, name, head) if question is None or not signed(head) else question
+    negative = scores[:, head.labels.index(NEGATIVE)] if signed(head) else None
+    before = tempered(scores, head.temperature)[:, head.labels.index(NEGATIVE)] if signed(head) else None
     whole = Exam(
         head=name,
         question=asked,
@@ -131,14 +131,15 @@ def exam(rows: Sequence[Row], scores: Scores, name: str, head: Head, question: Q
 def question_of(rows: Sequence[Row], name: str, head: Head) -> Question:
     """Return the question that a set's labels put to a head."""
     seen = {label for row in rows for label in row.labels[name]}
-    if not _signed(head):
+    if not signed(head):
         return Question.LABELS
     if NOT_NEGATIVE in seen:
         return Question.NEGATIVE
     return Question.SIGNS if seen == {NEGATIVE, POSITIVE} else Question.LABELS
 
 
-def _signed(head: Head) -> bool:
+def signed(head: Head) -> bool:
+    """Say whether a head tells good from bad, so that two-class sets can ask it."""
     return head.kind == "single" and {NEGATIVE, POSITIVE} <= set(head.labels)
 
 

@@ -27,13 +27,15 @@ from monitor.core.manifest import (
 from monitor.scoring.network import WORDS, Network
 from monitor.scoring.preparation import MARKERS, VERSION, Preparer
 from monitor.types import ModelId
-from trainer.calibrate import probabilities, temperature
+from trainer.calibrate import Scores, probabilities, temperature
 from trainer.card import card
 from trainer.config import Recipe
 from trainer.data import DEV, TRAIN, VALID, Data, Row
-from trainer.evaluate import evaluate
+from trainer.evaluate import figures
+from trainer.exam import exams
 from trainer.methods import predict
 from trainer.network import Base
+from trainer.robust import Text, robustness
 
 GOLDEN = (  # written for the project; the last names its company far behind the beginning
     ("Acme Bank cuts its outlook after heavy losses", None),
@@ -121,9 +123,17 @@ def _metrics(network: Network, heads: Mapping[str, Head], data: Data, preparer: 
     rows: list[Row] = data.part(VALID)
     if not rows:
         return {}
-    logits = predict(network, preparer.prepare([(row.text, row.spans) for row in rows]), precision="fp32")
-    scores = {name: probabilities(logits[name], head.temperature, head.kind) for name, head in heads.items()}
-    return evaluate(rows, scores, heads)
+
+    def ask(texts: Sequence[Text]) -> dict[str, Scores]:
+        logits = predict(network, preparer.prepare(texts), precision="fp32")
+        return {name: probabilities(logits[name], head.temperature, head.kind) for name, head in heads.items()}
+
+    asked = exams(rows, ask([(row.text, row.spans) for row in rows]), heads)
+    moved = robustness(asked, heads, ask)
+    return {
+        source: {name: figures(each) | {"robustness": moved[source][name]} for name, each in found.items()}
+        for source, found in asked.items()
+    }
 
 
 def _training(recipe: Recipe, data: Data) -> tuple[TrainingFile, ...]:

@@ -98,7 +98,7 @@ def test_two_models_answer_the_same_rows(
     assert sentiment["rows"] == 200
     assert sentiment["accuracy"]["first"] > 0.9 > sentiment["accuracy"]["second"]
     assert sentiment["chance"] < 0.001
-    assert "sentiment, 200 rows: accuracy 0.9" in capsys.readouterr().err
+    assert "sentiment, 200 rows: accuracy " in capsys.readouterr().err
 
 
 def test_rows_that_cannot_be_read_are_named_or_left_out(

@@ -65,7 +65,7 @@ def test_the_artefact_says_what_it_is_and_came_from(fitted: Path, rows_file: Pat
 def test_evaluate_gives_figures_for_each_class(fitted: Path, rows_file: Path, base: Path) -> None:
     asked = recipe(rows_file, base)
     found = run_evaluate(f"path:{fitted}", asked, Path(), "valid", skip_bad=False)
-    figures = found[str(rows_file)]["sentiment"]
+    figures = found["sets"][str(rows_file)]["sentiment"]
     assert figures["rows"] == 100
     assert figures["accuracy"] > 0.9
     assert set(figures["classes"]) == {"negative", "neutral", "positive"}
@@ -173,7 +173,7 @@ def test_a_method_that_leaves_the_encoder_teaches_as_well(
     asked = asked.model_copy(update={"heads": {**asked.heads, "sentiment": SWAPPED}})
     run_fit(asked, Path(), tmp_path / "new", skip_bad=False, licence="CC0-1.0", threads=None, board=tmp_path / "board")
     found = run_evaluate(f"path:{tmp_path / 'new'}", asked, Path(), "valid", skip_bad=False)
-    assert found[str(rows_file)]["sentiment"]["accuracy"] > 0.9
+    assert found["sets"][str(rows_file)]["sentiment"]["accuracy"] > 0.9
     manifest, _ = parse((tmp_path / "new" / "manifest.json").read_bytes(), "manifest.json")
     assert (manifest.method, manifest.words) == (method, "base")
     assert "Trained: " in (tmp_path / "new" / "README.md").read_text(encoding="utf-8")

@@ -109,7 +109,7 @@ def run_of(wish: Wish) -> Path:
 def accuracy(model: Path, rows: Path) -> float:
     asked = recipe_for(None, [rows], {"sentiment": "label"}, {})
     found = run_evaluate(f"path:{model}", asked, Path(), "train", skip_bad=False)
-    return float(found[str(rows)]["sentiment"]["accuracy"])
+    return float(found["sets"][str(rows)]["sentiment"]["accuracy"])
 
 
 async def test_what_the_desk_corrected_is_learned_and_the_old_is_not_forgotten(
