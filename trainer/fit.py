@@ -69,7 +69,7 @@ def fit(recipe: Recipe, data: Data, base: Base, out: Path, tell: Listener) -> Ne
 
 def _teach(method: Method[Seen], recipe: Recipe, data: Data, base: Base, *, out: Path, tell: Listener) -> Network:
     how, network = recipe.fit, method.network
-    preparer = Preparer(base.tokenizer(), limit=how.limit)
+    preparer = base.preparer(recipe)
     lessons = Lessons(data, method, preparer, how)
     exam = _Exam(data, method, preparer, recipe)
     steps = how.epochs * lessons.steps

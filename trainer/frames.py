@@ -18,6 +18,7 @@ from typing import Any
 from monitor.errors import ConfigurationError
 
 FOLDER = Path(__file__).with_suffix("")
+SHIPPED = "builtin:frames"  # names that folder in a recipe
 SLOTS = "slots.toml"
 LANGUAGES = ("en", "zh")
 SLOT = re.compile(r"\{(\w*)\}")
@@ -46,7 +47,7 @@ class Slots:
 
 
 def read(labels: Mapping[str, Sequence[str]], folder: Path = FOLDER) -> tuple[Sequence[Frame], Slots]:
-    """Return all frames of a folder, and its slots. `labels` are those of the heads `sentiment` and `topic`.
+    """Return all frames of a folder, and its slots. `labels` are those of `sentiment` and `topic`; empty: any will do.
 
     Raise ConfigurationError that names file and frame where one has an unknown key, label, kind or slot, lacks a
     language, or has the id or a wording of another.
@@ -88,7 +89,7 @@ def _parsed(path: Path) -> dict[str, Any]:
 
 
 def _frame(raw: Mapping[str, Any], place: str, labels: Mapping[str, Sequence[str]], slots: Slots) -> Frame:
-    known = list(_drawn(next(iter(slots.kinds)), slots, Random(0)))  # noqa: S311 - any draw fills all slots
+    slot_names = list(_drawn(next(iter(slots.kinds)), slots, Random(0)))  # noqa: S311 - any draw fills all slots
     frame = Frame(
         id=str(raw.get("id") or ""),
         sentiment=raw.get("sentiment", ""),
@@ -97,24 +98,26 @@ def _frame(raw: Mapping[str, Any], place: str, labels: Mapping[str, Sequence[str
         other=raw.get("other"),
         wordings={language: raw.get(language) or () for language in LANGUAGES},
     )
-    choices: list[tuple[str, object, Sequence[str]]] = [
+    choices: list[tuple[str, object, Sequence[object]]] = [
         ("sentiment", frame.sentiment, labels["sentiment"]),
-        ("topic", frame.topic or labels["topic"][0], labels["topic"]),
+        ("topic", frame.topic, labels["topic"] and [None, *labels["topic"]]),
         ("kind", frame.kind, list(slots.kinds)),
-        ("other", frame.other or frame.sentiment, labels["sentiment"]),
+        ("other", frame.other, labels["sentiment"] and [None, *labels["sentiment"]]),
     ]
     choices += [("key", key, ["id", "sentiment", "topic", "kind", "other", *LANGUAGES]) for key in raw]
     for language in LANGUAGES:
         texts: Any = raw.get(language)
         if not frame.id or not texts or not all(isinstance(text, str) and text.strip() for text in texts):
             raise ConfigurationError(f"{place}: found no id, or a lack of words in {language!r}, expected both")
-        choices += [("slot", slot, known) for text in texts for slot in SLOT.findall(text)]
+        choices += [("slot", slot, slot_names) for text in texts for slot in SLOT.findall(text)]
         for text in texts:
             if re.search("[{}]", SLOT.sub("", text)) or (frame.other and not {"company", "other"} <= _named(text)):
                 raise ConfigurationError(f"{place}: found {text!r}, expected whole slots, and all its companies")
     for key, found, expected in choices:
-        if found not in expected:
-            raise ConfigurationError(f"{place}: {key}: found {found!r}, expected one of {', '.join(expected)}")
+        if expected and found not in expected:
+            raise ConfigurationError(
+                f"{place}: {key}: found {found!r}, expected one of {', '.join(map(str, filter(None, expected)))}"
+            )
     return frame
 
 

@@ -15,14 +15,15 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional
 
-from monitor.core.manifest import NAME, TOKENIZER, WEIGHTS, BaseModelReference, Manifest
+from monitor.core.manifest import GLOSSARY, NAME, TOKENIZER, WEIGHTS, BaseModelReference, Manifest
 from monitor.errors import ArtefactError
+from monitor.scoring.glossary import Glossary, read
 from monitor.scoring.model import read_artefact
 from monitor.scoring.network import Network, Shape, from_bert
-from monitor.scoring.preparation import MARKERS
+from monitor.scoring.preparation import MARKERS, Preparer
 from monitor.scoring.references import require_weights
 from monitor.types import ModelId
-from trainer.config import HeadRecipe
+from trainer.config import HeadRecipe, Recipe, glossary_file
 from trainer.data import Row
 
 UNSAID = {"model_type": None, "hidden_act": "gelu", "position_embedding_type": "absolute"}  # what config.json may omit
@@ -47,9 +48,17 @@ class Base:
         """Whether the word embeddings differ from those of the checkpoint underneath."""
         return self.manifest is not None and self.manifest.words == "own"
 
-    def tokenizer(self) -> Tokenizer:
-        """Return a tokenizer of its own, for a Preparer changes it."""
-        return Tokenizer.from_file(str(self.folder / TOKENIZER))
+    def glossary(self, recipe: Recipe) -> Path | None:
+        """Return the glossary that texts go through: the recipe's, else that of the model to go on from, else none."""
+        if recipe.glossary:
+            return glossary_file(recipe.glossary)
+        return self.folder / GLOSSARY if self.manifest and GLOSSARY in self.manifest.files else None
+
+    def preparer(self, recipe: Recipe) -> Preparer:
+        """Return what turns texts into tokens. Raise ConfigurationError for a glossary that is none."""
+        tokenizer = Tokenizer.from_file(str(self.folder / TOKENIZER))
+        path = self.glossary(recipe)
+        return Preparer(tokenizer, limit=recipe.fit.limit, glossary=Glossary(read(path)) if path else None)
 
 
 def open_base(reference: str, folder: Path) -> Base:

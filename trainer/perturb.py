@@ -15,7 +15,8 @@ from random import Random
 from types import MappingProxyType
 from typing import TypeAlias
 
-from monitor.scoring.preparation import ADDRESS, Span
+from monitor.scoring.glossary import Span
+from monitor.scoring.preparation import ADDRESS
 from trainer.frames import Slots, read_slots
 
 Spans: TypeAlias = tuple[Span, ...]  # ascending, half-open, in characters; none overlap

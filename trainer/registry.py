@@ -14,6 +14,7 @@ from pydantic import JsonValue
 from safetensors.torch import save
 
 from monitor.core.manifest import (
+    GLOSSARY,
     NAME,
     TOKENIZER,
     WEIGHTS,
@@ -25,7 +26,7 @@ from monitor.core.manifest import (
     parse,
 )
 from monitor.scoring.network import WORDS, Network
-from monitor.scoring.preparation import MARKERS, VERSION, Preparer
+from monitor.scoring.preparation import GLOSSED, MARKERS, PLAIN, Preparer
 from monitor.types import ModelId
 from trainer.calibrate import Scores, probabilities, temperature
 from trainer.card import card
@@ -52,7 +53,7 @@ GOLDEN = (  # written for the project; the last names its company far behind the
 def write(network: Network, recipe: Recipe, data: Data, base: Base, out: Path, *, licence: str) -> ModelId:
     """Calibrate on the development part, evaluate on the valid part, and write the artefact into `out`."""
     network = _halved(network).eval()
-    preparer = Preparer(base.tokenizer(), limit=recipe.fit.limit)
+    preparer = base.preparer(recipe)
     heads = _calibrated(network, recipe, data, preparer)
     out.mkdir(parents=True, exist_ok=True)
     weights = {name: each.half().contiguous() for name, each in network.state_dict().items()}
@@ -61,6 +62,10 @@ def write(network: Network, recipe: Recipe, data: Data, base: Base, out: Path, *
         del weights[WORDS]
     (out / WEIGHTS).write_bytes(save(weights))
     (out / TOKENIZER).write_bytes((base.folder / TOKENIZER).read_bytes())
+    written = [WEIGHTS, TOKENIZER]
+    if glossary := base.glossary(recipe):
+        (out / GLOSSARY).write_bytes(glossary.read_bytes())
+        written.append(GLOSSARY)
     manifest = Manifest(
         base=base.pretrained,
         method=recipe.fit.method,
@@ -69,12 +74,12 @@ def write(network: Network, recipe: Recipe, data: Data, base: Base, out: Path, *
         words=words,
         heads=heads,
         token_limit=recipe.fit.limit,
-        preparation=VERSION,
+        preparation=GLOSSED if glossary else PLAIN,
         markers=MARKERS,
         metrics=_metrics(network, heads, data, preparer),
         training=_training(recipe, data),
         licence=licence,
-        files={name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in (WEIGHTS, TOKENIZER)},
+        files={name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in written},
         golden=_golden(network, heads, preparer),
     )
     raw = (manifest.model_dump_json(indent=1) + "\n").encode()

@@ -14,6 +14,7 @@ from monitor.types import ModelId
 
 NAME = "manifest.json"
 WEIGHTS, TOKENIZER = "model.safetensors", "tokenizer.json"
+GLOSSARY = "glossary.tsv"
 TOLERANCE = 0.02  # in probability: how far a golden output may move between machines and precisions
 SENTIMENT = ("negative", "neutral", "positive")
 

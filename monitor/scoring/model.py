@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from monitor.core.batching import pack, shared
 from monitor.core.manifest import (
+    GLOSSARY,
     NAME,
     SENTIMENT,
     TOKENIZER,
@@ -36,8 +37,9 @@ from monitor.core.manifest import (
     parse,
 )
 from monitor.errors import ArtefactError
+from monitor.scoring.glossary import Glossary, read
 from monitor.scoring.network import WORDS, Network, Shape, collate
-from monitor.scoring.preparation import VERSION, Prepared, Preparer
+from monitor.scoring.preparation import GLOSSED, PLAIN, Prepared, Preparer
 from monitor.scoring.references import locate, require_weights
 from monitor.scoring.worker import Judgement
 from monitor.types import ModelId
@@ -213,9 +215,10 @@ def read_artefact(folder: Path, cache: Path | None = None) -> tuple[Manifest, Mo
     except OSError as error:
         raise ArtefactError(f"{folder / NAME}: cannot read the model's manifest ({error.strerror})") from error
     manifest, identity = parse(raw, str(folder / NAME))
-    if manifest.preparation != VERSION:
+    known = GLOSSED if GLOSSARY in manifest.files else PLAIN
+    if manifest.preparation != known:
         raise ArtefactError(
-            f"{folder / NAME}: preparation is {manifest.preparation}, expected {VERSION}: made for another newsquake"
+            f"{folder / NAME}: preparation is {manifest.preparation}, expected {known}: made for another newsquake"
         )
     for name, expected in manifest.files.items():
         _verify(folder / name, expected)
@@ -232,8 +235,9 @@ def _open_artefact(folder: Path, cache: Path | None) -> Model:
     manifest, identity, weights = read_artefact(folder, cache)
     try:
         tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
-        preparer = Preparer(tokenizer, limit=manifest.token_limit, markers=manifest.markers)
-    except Exception as error:  # tokenizers raises bare Exception
+        glossary = Glossary(read(folder / GLOSSARY)) if GLOSSARY in manifest.files else None
+        preparer = Preparer(tokenizer, limit=manifest.token_limit, markers=manifest.markers, glossary=glossary)
+    except Exception as error:  # tokenizers raises bare Exception; the glossary may be none
         raise ArtefactError(f"{folder}: cannot read the model: {error}") from error
     model = Model(identity, _network(manifest, weights, folder), manifest.heads, preparer, _device())
     worst = _worst(manifest.golden, model.answers(manifest.golden))

@@ -1,9 +1,10 @@
 """How a text becomes tokens: the same for training and for serving, and versioned, for a model knows only what it saw.
 
-Version 1: the text is tokenised with the base model's own vocabulary between [CLS] and [SEP]. Where a company is
-judged, each place that names it is enclosed by a pair of marker tokens, and those places are its *focus*. Where the
-whole text is judged nothing is marked and the focus is [CLS]. A text beyond the token limit is cut around the company,
-not at its beginning: the stretch kept is the one that names it most often, with as much context before as behind.
+The text is tokenised with the base model's own vocabulary between [CLS] and [SEP]; in version 2, that of models which
+bring a glossary, after its Chinese words became English ones. Where a company is judged, each place that names it is
+enclosed by a pair of marker tokens, and those places are its *focus*. Where the whole text is judged nothing is marked
+and the focus is [CLS]. A text beyond the token limit is cut around the company, not at its beginning: the stretch kept
+is the one that names it most often, with as much context before as behind.
 """
 
 from __future__ import annotations
@@ -12,18 +13,17 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from tokenizers import Tokenizer
 
-VERSION = 1
+from monitor.scoring.glossary import Glossary, Span
+
+PLAIN, GLOSSED = 1, 2  # versions
 MARKERS = ("[unused1]", "[unused2]")  # of BERT's vocabularies: entries that no text can produce
 MARKED = 8  # places marked in one text; more say nothing new
 CHARACTERS_PER_TOKEN = 8  # more than any language needs: what lies beyond is cut before it costs tokenising
 
-ADDRESS = re.compile(r"https?://\S+")
-
-Span: TypeAlias = tuple[int, int]  # half-open
+ADDRESS = re.compile(r"https?://[!-~]+")  # Chinese goes on behind an address without a space
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,7 @@ class Preparer:
         limit: int,
         markers: tuple[str, str] | None = MARKERS,
         ends: tuple[str, str] = ("[CLS]", "[SEP]"),
+        glossary: Glossary | None = None,
     ) -> None:
         """Raise ValueError where the vocabulary lacks an end or a marker. Without markers nothing is marked."""
         tokenizer.no_truncation()
@@ -73,6 +74,7 @@ class Preparer:
         tokenizer.encode_special_tokens = True  # a text that spells "[SEP]" does not end there
         self._tokenizer = tokenizer
         self.limit = limit
+        self._glossary = glossary
         self._ends = self._id(ends[0]), self._id(ends[1])
         self._markers = None if markers is None else (self._id(markers[0]), self._id(markers[1]))
 
@@ -88,7 +90,8 @@ class Preparer:
         room = self.limit * CHARACTERS_PER_TOKEN
         for text, spans in texts:
             start, stop = window(len(text), spans, room)
-            pieces.append((ADDRESS.sub(_blank, text[start:stop]), within(spans, start, stop)))
+            piece = ADDRESS.sub(_blank, text[start:stop]), within(spans, start, stop)
+            pieces.append(self._glossary.gloss(*piece) if self._glossary else piece)
         unique = list(dict.fromkeys(piece for piece, _ in pieces))
         encoded = dict(zip(unique, self._tokenizer.encode_batch(unique, add_special_tokens=False), strict=True))
         return [

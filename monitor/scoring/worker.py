@@ -18,7 +18,8 @@ from typing import Protocol, TypeAlias, TypeVar
 from monitor.core.batching import pack
 from monitor.errors import ScoringError
 from monitor.ports import Clock, Unscorable
-from monitor.scoring.preparation import Prepared, Span
+from monitor.scoring.glossary import Span
+from monitor.scoring.preparation import Prepared
 from monitor.types import Mention, ModelId, Score, Sentiment
 
 Judgement: TypeAlias = Mapping[str, Mapping[str, float]]  # {head: {label: calibrated probability}}

@@ -187,3 +187,16 @@ def test_a_bad_recipe_is_told_by_file_and_key(tmp_path: Path, content: str, mess
     with pytest.raises(ConfigurationError, match=message) as caught:
         read_recipe(tmp_path / "r.toml")
     assert "r.toml" in str(caught.value)
+
+
+def test_event_frames_are_rows_like_those_of_a_file() -> None:
+    file = FileRecipe(file="builtin:frames", draws=2, heads={"sentiment": "sentiment", "topic": "topic"}, group="group")
+    heads = {"sentiment": SIGNS, "topic": HeadRecipe()}
+    asked = Recipe(heads=heads, data=(file,), fit=FitRecipe(dev=0.2))
+    data, _ = load(asked, Path())
+    assert {row.extra["language"] for row in data.rows} == {"en", "zh"}
+    assert {row.group for row in data.part(DEV)}.isdisjoint({row.group for row in data.part(TRAIN)})
+    assert any(row.entity and row.text[slice(*row.spans[0])] == row.entity for row in data.rows)
+    assert load(asked, Path())[0] == data
+    with pytest.raises(ConfigurationError, match=r"sentiment: found .*, expected one of up, down"):
+        load(asked.model_copy(update={"heads": {"sentiment": HeadRecipe(labels=("up", "down"))}}), Path())

@@ -17,7 +17,7 @@ from tests.trainer.conftest import SIGNS, headlines, recipe
 from trainer.batches import length_grouped
 from trainer.calibrate import calibration_error, probabilities, temperature
 from trainer.commands import run_fit
-from trainer.config import HeadRecipe, heads_from, recipe_for
+from trainer.config import HeadRecipe, heads_from, recipe_for, require_files
 from trainer.data import load
 from trainer.evaluate import confusion, report
 from trainer.examine import run_evaluate
@@ -262,3 +262,35 @@ def test_the_command_line_asks_for_what_is_missing() -> None:
         recipe_for(None, [], {}, {})
     with pytest.raises(ConfigurationError, match="leave out FILES"):
         recipe_for("default", [Path("x")], {}, {})
+
+
+def test_a_model_takes_its_glossary_with_it_and_hands_it_on(base: Path, write_rows: Write, tmp_path: Path) -> None:
+    words = tmp_path / "words.tsv"
+    words.write_text("zh\ten\n上涨\trises\n下跌\tfalls\n", encoding="utf-8")
+    asked = recipe(write_rows(*headlines(200, seed=5)), base).model_copy(update={"glossary": str(words)})
+    run_fit(asked, Path(), tmp_path / "a", skip_bad=False, licence="CC0-1.0", threads=None)
+    manifest, _ = parse((tmp_path / "a" / "manifest.json").read_bytes(), "manifest.json")
+    assert manifest.preparation == 2
+    model = open_model(f"path:{tmp_path / 'a'}")
+    (chinese, english), _ = judge_all(model, [("acme下跌", [(0, 4)]), ("acme falls", [(0, 4)])], 1000)
+    assert chinese == english
+    run_fit(
+        recipe(write_rows(*headlines(60, seed=6)), tmp_path / "a", epochs=1),
+        Path(),
+        tmp_path / "b",
+        skip_bad=False,
+        licence="CC0-1.0",
+        threads=None,
+    )
+    assert (tmp_path / "b" / "glossary.tsv").read_bytes() == words.read_bytes()
+    open_model(f"path:{tmp_path / 'b'}")
+
+
+def test_a_glossary_that_is_none_is_named(base: Path, rows_file: Path, tmp_path: Path) -> None:
+    words = tmp_path / "words.tsv"
+    words.write_text("zh,en\n", encoding="utf-8")
+    asked = recipe(rows_file, base).model_copy(update={"glossary": str(words)})
+    with pytest.raises(ConfigurationError, match=r"words\.tsv:1: .* expected the header"):
+        run_fit(asked, Path(), tmp_path / "a", skip_bad=False, licence="CC0-1.0", threads=None)
+    with pytest.raises(ConfigurationError, match="no such glossary; expected zh_en"):
+        require_files(asked.model_copy(update={"glossary": "zh_fr"}), Path())

@@ -1,15 +1,14 @@
-"""The glossary: its form, its breadth, and that phrases that turn a meaning round are glossed the right way round."""
+"""The shipped glossary: its form, its breadth, and that phrases that turn a meaning round are glossed rightly."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
 import pytest
 
-from monitor.errors import ConfigurationError
-from trainer.glossary import GLOSSARY, read
+from monitor.scoring.glossary import read
+from trainer.config import glossary_file
 
 GLOSS = re.compile(r"[A-Za-z0-9&][A-Za-z0-9&'.+\-]*( [A-Za-z0-9&][A-Za-z0-9&'.+\-]*){0,4}")
 WORD = re.compile(r"[*A-Z0-9]*[\u4e00-\u9fff][\u4e00-\u9fffA-Z0-9]*|\*?ST")
@@ -66,7 +65,7 @@ TURNED = {
 
 @pytest.fixture(scope="module")
 def words() -> Mapping[str, str]:
-    return read()
+    return read(glossary_file("zh_en"))
 
 
 def test_every_word_is_chinese_and_every_gloss_is_one_to_five_plain_words(words: Mapping[str, str]) -> None:
@@ -94,34 +93,3 @@ def test_what_turns_a_meaning_is_in_the_gloss(words: Mapping[str, str], word: st
 def test_an_entry_stays_a_reader_can_not_write_into(words: Mapping[str, str]) -> None:
     with pytest.raises(TypeError):
         words["涨"] = "falls"  # type: ignore[index]  # the point of the test
-
-
-@pytest.mark.parametrize(
-    ("text", "place", "said"),
-    [
-        ("zh,en\n", ":1", "expected the header"),
-        ("zh\ten\n涨 rises\n", ":2", "a tab"),
-        ("zh\ten\n涨\trises\n涨\tjumps\n", ":3", "every word once"),
-        ("zh\ten\n跌\tfalls\n涨\trises\n", ":3", "by code point"),
-        ("zh\ten\n\uff21股\tshares\n", ":2", "NFKC"),
-        ("zh\ten\n涨\trises  fast\n", ":2", "one space"),
-        ("zh\ten\n涨\t上涨\n", ":2", "ASCII"),
-        ("zh\ten\n涨\t\n", ":2", "ASCII"),
-        ("zh\ten\n涨\trises\n\n", ":3", "a tab"),
-    ],
-)
-def test_a_line_that_is_wrong_is_named(tmp_path: Path, text: str, place: str, said: str) -> None:
-    path = tmp_path / "words.tsv"
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(ConfigurationError, match=re.escape(f"{path}{place}: ")) as told:
-        read(path)
-    assert said in str(told.value)
-
-
-def test_a_glossary_that_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"absent\.tsv"):
-        read(tmp_path / "absent.tsv")
-
-
-def test_the_shipped_file_is_beside_its_reader() -> None:
-    assert GLOSSARY.is_file()
