@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
-from monitor.scoring.preparation import Span
+from monitor.scoring.glossary import Span
 from trainer.config import AugmentRecipe
 from trainer.data import Row
 from trainer.perturb import Spans, lower, noise, swap_all, title, typos, upper

@@ -92,7 +92,7 @@ def answers_of(
     network: Network, recipe: Recipe, data: Data, base: Base, rows: Sequence[Row]
 ) -> dict[str, npt.NDArray[np.float32]]:
     """Return each head's probabilities (row, label), calibrated on the development part as an artefact's are."""
-    preparer = Preparer(base.tokenizer(), limit=recipe.fit.limit)
+    preparer = base.preparer(recipe)
     heads = _calibrated(network, recipe, data, preparer)
     logits = predict(network, preparer.prepare([(row.text, row.spans) for row in rows]), precision="fp32")
     return {name: probabilities(logits[name], head.temperature, head.kind) for name, head in heads.items()}

@@ -10,6 +10,7 @@ import pytest
 
 from monitor.scoring.network import Network
 from monitor.scoring.preparation import Preparer
+from tests.trainer.conftest import recipe
 from trainer.augment import Augmenter
 from trainer.batches import Lessons
 from trainer.config import AugmentRecipe, FitRecipe
@@ -109,7 +110,7 @@ LABELS = {"sentiment": ("negative", "positive")}
 
 def fresh(base: Path) -> tuple[Network, Preparer]:
     opened = open_base("path:base", base)
-    return build(opened, LABELS, dropout=0.5), Preparer(opened.tokenizer(), limit=32)
+    return build(opened, LABELS, dropout=0.5), opened.preparer(recipe(Path("rows.jsonl"), base))
 
 
 def test_an_epoch_shows_the_changed_text_and_the_next_another(base: Path) -> None:
