@@ -265,8 +265,8 @@ def compare(
 
     Prints JSON: for each head accuracy and macro F1 of both, the difference with its 95 % range (a paired bootstrap
     over groups of near-copies), and McNemar's exact test; also for each file, language, length and column of --by, and
-    for texts that are good for one company and bad for another. The same in words on standard error. Without --head
-    or --recipe the columns `sentiment` and `topic` are read.
+    for texts that are good for one company and bad for another. The main figures also in words on standard error.
+    Without --head or --recipe the columns `sentiment` and `topic` are read.
 
     newsquake trainer compare builtin path:runs/desk held-out.jsonl --head sentiment=label
     """

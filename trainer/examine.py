@@ -64,7 +64,7 @@ def run_evaluate(
     require_columns(rows, view.columns)
     found: dict[str, Any] = {"model": {"reference": reference, "id": model.id}}
     with _progress() as progress:
-        ask = _told(model, progress)
+        ask = _asking(model, progress)
         asked = exams(rows, ask([(row.text, row.spans) for row in rows]), model.heads, view.question)
         found["sets"] = {source: {name: _seen(each, view) for name, each in of.items()} for source, of in asked.items()}
         if view.robust:
@@ -98,7 +98,7 @@ def run_compare(
     skip_bad: bool,
     view: View | None = None,
 ) -> dict[str, Any]:
-    """Return {head: figures} of two models on the same rows and on parts of them, and say it in words on standard
+    """Return {head: figures} of two models on the same rows and on parts of them; the main ones in words go to standard
     error."""
     view = view or View()
     models = open_model(first), open_model(second)
@@ -196,7 +196,7 @@ def _progress() -> Progress:
     return Progress(*shown, console=Console(stderr=True), transient=True)
 
 
-def _told(model: Model, progress: Progress) -> Ask:
+def _asking(model: Model, progress: Progress) -> Ask:
     """Return how to ask a model, in parts between which a bar moves on."""
     task = progress.add_task("", total=0)
 

@@ -177,3 +177,11 @@ def test_the_card_tells_ranges_calibration_and_robustness(fitted: Path, rows_fil
     assert "Calibration error before the temperature" in card
     assert "| typos | 100 |" in card
     assert "95 % of resamples" in card
+
+
+def test_a_floor_needs_rows_to_learn_from(write_rows: Write) -> None:
+    file = write_rows(*headlines(4, seed=1))
+    call = ["evaluate", "builtin", str(file), "--head", "sentiment=label", "--split", "all", "--floor"]
+    refused = CliRunner().invoke(cli.app, call)
+    assert refused.exit_code == 2
+    assert "expected --split dev or valid" in " ".join(refused.output.replace("│", " ").split())
