@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from monitor.core.manifest import Head
-from monitor.scoring.preparation import Span
+from monitor.scoring.glossary import Span
 from trainer.calibrate import Scores
 from trainer.exam import NEGATIVE
 from trainer.robust import Ask

@@ -14,7 +14,7 @@ import numpy as np
 
 from monitor.core.manifest import Head
 from monitor.core.text.normalise import clean
-from monitor.scoring.preparation import Span
+from monitor.scoring.glossary import Span
 from trainer.calibrate import Scores
 from trainer.data import Row
 from trainer.exam import Exam, exam
