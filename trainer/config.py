@@ -15,6 +15,7 @@ from monitor.errors import ConfigurationError
 
 RECIPES = Path(__file__).resolve().parent / "recipes"
 GLOSSARIES = Path(__file__).resolve().parent / "glossary"
+MULTI = ":multi"  # behind a column
 
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
@@ -38,10 +39,11 @@ class FileRecipe(_Strict):
     heads: dict[str, str]  # head to column
     text: str = "text"
     entity: str = "entity"
-    spans: str = ""  # [start, end) pairs of characters: where the company stands, if not wherever its name does
+    spans: str = "spans"  # [start, end) pairs of characters: where the company stands, if not wherever its name does
     split: str = "split"
-    weight: str = ""
-    group: str = ""
+    weight: str = "weight"
+    group: str = "group"  # rows of one group never part; near-copies, where the row names none
+    time: str = ""  # ISO 8601: the development part is then the latest rows instead of some by chance
     scale: float = Field(1.0, gt=0.0)  # weighs all rows of the file
     draws: int | None = Field(None, gt=0)  # `file` is a folder of event frames: make rows from so many draws of each
     rows: int | None = Field(None, gt=0)  # take at most so many of its training rows, chosen by hash
@@ -197,7 +199,8 @@ def recipe_for(
 ) -> Recipe:
     """Return the recipe that the command line means: a shipped one by name, a file, or one made of files and heads.
 
-    `heads` is head to column; `settings` are values of [fit] and `base` that go before those of the recipe.
+    `heads` is head to column, with `:multi` behind it where a row may bear several labels; `settings` are values of
+    [fit] and `base` that go before those of the recipe.
     """
     if recipe is not None:
         if files or heads:
@@ -206,10 +209,11 @@ def recipe_for(
     else:
         if not files or not heads:
             raise ConfigurationError("expected --recipe, or FILES with at least one --head NAME=COLUMN")
-        found = Recipe(
-            heads={name: HeadRecipe() for name in heads},
-            data=tuple(FileRecipe(file=str(file), heads=dict(heads)) for file in files),
-        )
+        kinds: dict[str, HeadRecipe] = {
+            name: HeadRecipe(kind="multi" if column.endswith(MULTI) else "single") for name, column in heads.items()
+        }
+        columns = {name: column.removesuffix(MULTI) for name, column in heads.items()}
+        found = Recipe(heads=kinds, data=tuple(FileRecipe(file=str(file), heads=columns) for file in files))
     given = {name: value for name, value in settings.items() if value is not None}
     base = given.pop("base", found.base)
     return Recipe.model_validate({**found.model_dump(), "base": base, "fit": {**found.fit.model_dump(), **given}})

@@ -4,18 +4,19 @@ import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from monitor.errors import ConfigurationError
-from trainer.config import FileRecipe, FitRecipe, HeadRecipe, Recipe, read_recipe
+from trainer.config import FileRecipe, FitRecipe, HeadRecipe, Recipe, read_recipe, recipe_for
 from trainer.data import DEV, LONGEST, TRAIN, VALID, Data, agreeing, load, places, require_rows, untaught
 
 Write = Callable[..., Path]
 SIGNS = HeadRecipe(labels=("negative", "neutral", "positive"))
 
 
-def recipe(file: Path | str, dev: float = 0.0, **other: str) -> Recipe:
+def recipe(file: Path | str, dev: float = 0.0, **other: Any) -> Recipe:
     columns = FileRecipe.model_validate({"file": str(file), "heads": {"sentiment": "label", "topic": "topic"}, **other})
     topics = HeadRecipe(labels=("strike", "dividend"))
     return Recipe(heads={"sentiment": SIGNS, "topic": topics}, data=(columns,), fit=FitRecipe(dev=dev))
@@ -74,7 +75,8 @@ def test_csv_and_gzip_are_read_alike(write_rows: Write, tmp_path: Path) -> None:
     ],
 )
 def test_a_bad_row_is_named_with_file_line_and_column(write_rows: Write, row: object, message: str) -> None:
-    file = write_rows({"text": "fine", "label": "neutral"}, row, {"text": "fine too", "label": "neutral"})
+    fine = {"text": "fine", "label": "neutral", "w": 1, "at": None}
+    file = write_rows(fine, row, {"text": "fine too", "label": "neutral"})
     with pytest.raises(ConfigurationError) as caught:
         read(file, weight="w", spans="at")
     assert message in str(caught.value)
@@ -151,6 +153,89 @@ def test_a_copy_of_a_held_out_row_is_not_trained_on(write_rows: Write) -> None:
     data = read(file)
     assert [row.text for row in data.part(TRAIN)] == ["Borealis rises"]
     assert len(data.part(VALID)) == 1
+
+
+def test_an_edited_copy_stays_with_its_original(write_rows: Write) -> None:
+    first = "Randal Quarles, the former vice chair for supervision, says the bank should have started hiking earlier"
+    file = write_rows(
+        {"text": f"{first} https://t.co/1", "label": "neutral", "split": "valid"},
+        {"text": f"{first} https://t.co/2 #rates", "label": "neutral"},
+        {"text": f"WATCH: {first} - Reuters", "label": "neutral"},
+        {"text": "Borealis rises", "label": "positive"},
+    )
+    data = read(file)
+    assert [row.text for row in data.part(TRAIN)] == ["Borealis rises"]
+    assert [(leak.line, copied.line, copied.split) for leak, copied in data.leaks] == [(2, 1, VALID), (3, 1, VALID)]
+
+
+def test_who_names_the_groups_decides_them(write_rows: Write) -> None:
+    file = write_rows(
+        {"text": "Acme falls", "label": "negative", "group": "a", "split": "valid"},
+        {"text": "Acme falls", "label": "negative", "group": "b"},
+        {"text": "Bolt rises", "label": "positive", "group": "a"},
+    )
+    assert [row.line for row in read(file).part(TRAIN)] == [2]
+
+
+def test_with_times_the_latest_rows_are_set_apart(write_rows: Write) -> None:
+    words = "abcdefghij"
+    rows = [
+        {"text": f"{one}{other}", "label": "neutral", "at": f"2026-01-{9 - n:02}T0{m}:00:00Z"}
+        for n, one in enumerate(words[:8])
+        for m, other in enumerate(words)
+    ]
+    data = read(write_rows(*rows), dev=0.2, time="at")
+    dev, train = ([row.time for row in data.part(split) if row.time] for split in (DEV, TRAIN))
+    assert (len(dev), len(train)) == (16, 64)
+    assert min(dev) > max(train)
+
+
+def test_a_time_that_is_none_is_named(write_rows: Write) -> None:
+    with pytest.raises(ConfigurationError, match="at: found 'today', expected a time in ISO 8601"):
+        read(write_rows({"text": "Acme falls", "label": "negative", "at": "today"}), time="at")
+
+
+def tags(file: Path) -> Data:
+    return load(recipe_for(None, [file], {"tags": "tags:multi"}, {}), Path())[0]
+
+
+def test_a_cell_may_hold_several_labels(write_rows: Write) -> None:
+    table = write_rows("text,tags", "Acme falls,fraud | lawsuit", "Bolt rises,fraud", "Bolt,|", "Cog,", name="t.csv")
+    with pytest.raises(ConfigurationError, match=r"t.csv:5: tags: found None, expected a label"):
+        tags(table)
+    lines = write_rows(
+        {"text": "Acme falls", "tags": ["fraud", "lawsuit"]},
+        {"text": "Bolt rises", "tags": "fraud"},
+        {"text": "Bolt", "tags": []},
+        name="t.jsonl",
+    )
+    packed = write_rows(*table.read_text().split("\n")[:4], name="u.csv")
+    found = [[row.labels["tags"] for row in tags(file).rows] for file in (packed, lines)]
+    assert found[0] == found[1] == [("fraud", "lawsuit"), ("fraud",), ()]
+    assert tags(lines).rows[2].wanted("tags", ("fraud", "lawsuit")) == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"text": "headline"}, "no row has the column 'headline'; found text, label"),
+        ({"weight": "w"}, "no row has the column 'w'; found text, label"),
+        ({"heads": {"sentiment": "labels"}}, "no row has the column 'labels'; found text, label"),
+    ],
+)
+def test_a_column_that_no_row_has_is_named(write_rows: Write, columns: dict[str, Any], message: str) -> None:
+    file = write_rows({"text": "Acme falls", "label": "negative"})
+    with pytest.raises(ConfigurationError, match=message):
+        load(recipe(file, **columns), Path(), skip_bad=True)
+
+
+def test_a_head_whose_column_no_row_has_is_named_with_it(write_rows: Write) -> None:
+    file = write_rows({"text": "Acme falls", "label": "negative"}, {"text": "Bolt rises", "label": "positive"})
+    asked = recipe_for(None, [file], {"sentiment": "label", "topic": "topics"}, {})
+    with pytest.raises(
+        ConfigurationError, match=r"heads.topic: found the labels \[\] in the column 'topics' of .*rows.jsonl"
+    ):
+        load(asked, Path())
 
 
 def test_names_are_whole_words_where_they_can_be() -> None:
