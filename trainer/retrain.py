@@ -15,12 +15,9 @@ Every run is a folder of its own in `--out`: `taught.jsonl` and `replay.jsonl` (
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -39,6 +36,7 @@ from monitor.scoring.references import locate
 from monitor.store.past import recent
 from monitor.store.verdicts import lessons
 from monitor.types import EPOCH, ModelId
+from trainer.alone import alone
 from trainer.commands import teach, tell_data
 from trainer.config import FileRecipe, HeadRecipe, Recipe, ReplayRecipe, RetrainRecipe
 from trainer.data import load as load_rows
@@ -77,7 +75,7 @@ async def retrain(config_path: Path, wish: Wish, *, wait: bool) -> None:
     where the gate refuses the promotion.
     """
     config, console = load(config_path), console_for_people()
-    with alone(wish.out):
+    with alone(wish.out, "retraining"):
         async with opened(config) as promotions:
             if wish.promote:
                 require_room(await promotions.standing())
@@ -167,24 +165,6 @@ def _thinned(recipe: RetrainRecipe, heads: Mapping[str, HeadRecipe], labels: int
 
 def _times(ratio: float, labels: int, replay: ReplayRecipe) -> int:
     return max(replay.least, round(ratio * labels)) if ratio else 0
-
-
-@contextmanager
-def alone(out: Path) -> Iterator[None]:
-    """Hold the folder for the length of a `with`. Raise ConfigurationError where another retraining holds it."""
-    out.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(out / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise ConfigurationError(
-            f"{out}: another retraining is at work here; wait for it, or name another --out"
-        ) from error
-    try:
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

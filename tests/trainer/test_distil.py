@@ -199,7 +199,7 @@ def test_the_network_teaches_and_one_command_fits_the_student_whose_sources_are_
     assert file.licence == "MIT"
     assert file.attribution.startswith("Rows 1.0; its labels blended with teachers' answers")
     figures: Any = manifest.metrics
-    assert figures["1-rows.jsonl"]["sentiment"]["accuracy"] > 0.9
+    assert figures["1-rows.jsonl"]["topic"]["accuracy"] > 0.9
 
 
 def test_a_head_that_nobody_answers_is_refused(two_files: Recipe, fitted: Path, tmp_path: Path) -> None:

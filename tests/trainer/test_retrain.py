@@ -19,10 +19,11 @@ from monitor.types import Article, EntityId, ModelState, RawItem, Ruling, Source
 from tests.core.telling import headline, incident
 from tests.trainer.conftest import SIGNS, headlines
 from tests.trainer.house import house, keep, promotions
+from trainer.alone import alone
 from trainer.config import FileRecipe, FitRecipe, HeadRecipe, ReplayRecipe, RetrainRecipe, recipe_for
 from trainer.examine import run_evaluate
 from trainer.promote import Terms
-from trainer.retrain import REPLAY, REPORT, TAUGHT, Wish, alone, retrain
+from trainer.retrain import REPLAY, REPORT, TAUGHT, Wish, retrain
 
 Write = Callable[..., Path]
 NOW = datetime.now(UTC)
@@ -205,7 +206,7 @@ async def test_too_few_labels_are_declined_politely(
 
 
 async def test_two_retrainings_do_not_overlap(corrected: Path, wish: Wish) -> None:
-    with alone(wish.out), pytest.raises(ConfigurationError, match="another retraining is at work here"):
+    with alone(wish.out, "retraining"), pytest.raises(ConfigurationError, match="another retraining is at work here"):
         await retrain(corrected, wish, wait=False)
 
 
