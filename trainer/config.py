@@ -163,15 +163,17 @@ def read_recipe(path: Path) -> Recipe:
 def written(recipe: Recipe) -> str:
     """Return a recipe as TOML that reads back as the same."""
     content = recipe.model_dump(mode="json", exclude_none=True)
-    lines = [f"base = {_toml(content.pop('base'))}"]
+    tables = {f"[heads.{_toml(name)}]": table for name, table in content.pop("heads").items()}
     files = content.pop("data")
-    for name, table in content.pop("heads").items():
-        lines += ["", f"[heads.{_toml(name)}]", *(f"{key} = {_toml(value)}" for key, value in table.items())]
-    for file in files:
-        lines += ["", "[[data]]", *(f"{key} = {_toml(value)}" for key, value in file.items())]
-    for name, table in content.items():
-        lines += ["", f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in table.items())]
+    tables |= {f"[{name}]": content.pop(name) for name in [n for n, each in content.items() if isinstance(each, dict)]}
+    lines = _pairs(content)
+    for name, table in [*tables.items(), *(("[[data]]", file) for file in files)]:
+        lines += ["", name, *_pairs(table)]
     return "\n".join(lines) + "\n"
+
+
+def _pairs(table: Mapping[str, Any]) -> list[str]:
+    return [f"{key} = {_toml(value)}" for key, value in table.items()]
 
 
 def _toml(value: Any) -> str:

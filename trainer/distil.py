@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -215,7 +216,7 @@ def _write(wish: Wish, data: Data, taught: Mapping[int, Mapping[str, Any]]) -> N
     recipe, files = wish.recipe, list[FileRecipe]()
     used = ("text", "entity", "spans", "split", "group", "weight")
     for number, file in enumerate({file.file: file for file in recipe.data}.values(), start=1):
-        name = f"{number}-{Path(file.file).name.split('.')[0]}.jsonl"
+        name = f"{number}-{re.sub(r'[^A-Za-z0-9_]+', '-', Path(file.file).name.split('.')[0])}.jsonl"
         with (wish.out / name).open("w", encoding="utf-8") as out:
             for row in data.rows:
                 if row.source == file.file:

@@ -144,6 +144,14 @@ def test_what_cannot_be_chosen_is_named(tmp_path: Path, table: str, message: str
         read_recipe(tmp_path / "mine.toml")
 
 
+def test_a_written_recipe_reads_back_as_the_same(asked: Recipe, tmp_path: Path) -> None:
+    said = 'Rows "1.0" \\ 甲\x7f\n'
+    named = asked.data[0].model_copy(update={"attribution": said, "rows": 7})
+    whole = asked.model_copy(update={"glossary": "zh_en", "data": (named, named.model_copy(update={"file": "b"}))})
+    (tmp_path / "mine.toml").write_text(written(whole), encoding="utf-8")
+    assert read_recipe(tmp_path / "mine.toml") == whole
+
+
 def test_without_choices_or_rows_to_judge_by_it_does_not_begin(asked: Recipe, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="found nothing to choose"):
         tuned(asked.model_copy(update={"tune": {}}), tmp_path / "out", 1)
