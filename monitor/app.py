@@ -226,7 +226,7 @@ class Daemon:
         configure_log(config.log.level, json=config.log.format == "json")
         self._pipeline.desk = replace(desk, exports=self._pipeline.desk.exports)
         self._needle.obey(rules)
-        self._succession.default = config.model.default
+        self._succession.default = config.model.reference
         wanted = {SourceId(section.id): section for section in sources_of(config)}
         for id_, (section, _) in list(self._sources.items()):
             if wanted.get(id_) != section:
@@ -284,7 +284,7 @@ class Daemon:
             model=self._worker.model,
             reference=reference,
             manifest=manifest_of(reference),
-            default=config.model.default,
+            default=config.model.reference,
             now=now,
         )
         self._needle = Needle(state)
@@ -306,7 +306,7 @@ class Daemon:
             clock=self._clock,
             telemetry=self.telemetry,
             horizon=config.model.rescore,
-            default=config.model.default,
+            default=config.model.reference,
         )
         async with self._store.transaction() as transaction:
             open_incidents = await transaction.open_incidents()
@@ -339,7 +339,7 @@ class Daemon:
     async def _open_model(self, rows: Sequence[Promotion]) -> tuple[str, Worker]:
         """Open the model that is to serve, from the first place that holds a good one; raise why the last does not."""
         model = self._config.model
-        *first, last = references(rows, model.default)
+        *first, last = references(rows, model.reference)
         for reference in first:
             try:
                 return reference, await self._worker_of(reference)

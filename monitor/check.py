@@ -54,7 +54,7 @@ def _looks(config: Config, desk: Desk, client: HttpClient, parsers: ParserPool) 
     looks: list[tuple[str, Look]] = [
         ("watchlist", partial(_watchlist, desk)),
         ("store", partial(_store, config.store.url)),
-        ("model", partial(_model, config.model.default, config.model.labels)),
+        ("model", partial(_model, config.model.reference, config.model.labels)),
         ("api", partial(_api, config.api.bind, config.store.url)),
     ]
     looks += [(f"source {each.id}", partial(_source, each, client, parsers)) for each in sources_of(config)]

@@ -37,7 +37,12 @@ DEFAULT = Path("newsquake.toml")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 ConfigFile = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The configuration file.")]
 ModelReference = Annotated[
-    str, typer.Option("--model", metavar="REFERENCE", help="builtin, path:DIR, package:NAME or hub:ORG/NAME.")
+    str,
+    typer.Option(
+        "--model",
+        metavar="REFERENCE",
+        help="builtin, path:DIR, package:NAME or hub:ORG/NAME; by language: builtin,zh=hub:ORG/NAME.",
+    ),
 ]
 
 

@@ -103,7 +103,8 @@ class StoreSection(Section):
 class ModelSection(Section):
     """`[model]`: the model that judges."""
 
-    default: str = Field("builtin", description="`builtin`, `path:DIR`, `package:NAME` or `hub:ORG/NAME`")
+    default: str = Field("builtin", description="`builtin`, `path:DIR`, `package:NAME` or `hub:ORG/NAME[@REVISION]`")
+    zh: str | None = Field(None, description="the same for texts in Chinese; left out, `default` judges them too")
     threads: int = Field(0, ge=0, description="CPU threads of the model; 0 takes one for each core")
     labels: dict[str, Literal["negative", "neutral", "positive"]] = Field(
         {}, description="what the labels of a checkpoint of others mean, where they bear other names"
@@ -111,6 +112,11 @@ class ModelSection(Section):
     rescore: Duration = Field(
         timedelta(days=30), description="how far back a newly promoted model judges the past before it serves"
     )
+
+    @property
+    def reference(self) -> str:
+        """What serves, as one reference: the model for all texts, or those by language."""
+        return self.default if self.zh is None else f"{self.default},zh={self.zh}"
 
 
 class ApiSection(Section):
@@ -502,12 +508,17 @@ def _from_folder(config: Config, folder: Path) -> Config:
         update={
             "store": _signed_in(config.store.model_copy(update={"url": url, **_placed_secrets(config.store, folder)})),
             "watchlist": config.watchlist.model_copy(update={"files": files}),
-            "model": config.model.model_copy(update={"default": _placed(config.model.default, "path:", folder)}),
+            "model": config.model.model_copy(update=_placed_models(config.model, folder)),
             "source": sources,
             "target": targets,
             "export": config.export and config.export.model_copy(update=_kafka_from_folder(config.export, folder)),
         }
     )
+
+
+def _placed_models(section: ModelSection, folder: Path) -> dict[str, str]:
+    given = {"default": section.default, "zh": section.zh}
+    return {key: _placed(reference, "path:", folder) for key, reference in given.items() if reference}
 
 
 def _source_from_folder(source: AnySource, folder: Path) -> AnySource:

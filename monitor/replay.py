@@ -152,7 +152,7 @@ async def replay(archive: Path, config_path: Path, report: Path) -> None:
         raise ConfigurationError(f"--report: {report}: cannot make this folder ({error.strerror})") from error
     began, ended = items[0].received, items[-1].received
     model = config.model
-    scorer = await open_worker(model.default, labels=model.labels, threads=model.threads or None, clock=SystemClock())
+    scorer = await open_worker(model.reference, labels=model.labels, threads=model.threads or None, clock=SystemClock())
     try:
         async with rehearsal(config, scorer, began) as stage:
             with Progress(console=Console(stderr=True)) as progress:

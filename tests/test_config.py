@@ -146,7 +146,16 @@ def test_so_do_a_model_s_folder_and_a_secret_s_file(tmp_path: Path) -> None:
     assert config.target[0].model_dump()["secret"] == f"file:{tmp_path / 'desk.secret'}"
     elsewhere = load(written(tmp_path, '[model]\ndefault = "path:/models/mine"\n'))
     assert elsewhere.model.default == "path:/models/mine"
-    assert load(written(tmp_path, "")).model.default == "builtin"
+    assert load(written(tmp_path, "")).model.reference == "builtin"
+
+
+def test_a_model_for_chinese_stands_beside_the_one_for_all_other_texts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = load(written(tmp_path, '[model]\nzh = "path:models/zh"\n'))
+    assert config.model.reference == f"builtin,zh=path:{tmp_path / 'models/zh'}"
+    monkeypatch.setenv("NEWSQUAKE_MODEL_ZH", "hub:desk/zh")
+    assert load(written(tmp_path, '[model]\ndefault = "hub:desk/en"\n')).model.reference == "hub:desk/en,zh=hub:desk/zh"
 
 
 def test_secrets_are_read_by_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -326,7 +326,12 @@ def compare(
 
 @app.command()
 def promote(
-    model: Annotated[str, typer.Argument(help="path:DIR, package:NAME, hub:ORG/NAME or builtin.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="path:DIR, package:NAME, hub:ORG/NAME or builtin; zh=REFERENCE: for texts in Chinese alone."
+        ),
+    ],
     config: ConfigFile = CONFIG,
     *,
     gate: GateOption = None,

@@ -14,7 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from monitor.core.manifest import Head
 from monitor.errors import ConfigurationError
-from monitor.scoring.model import Model, open_model
+from monitor.scoring.model import Model
+from monitor.scoring.routed import open_model
 from monitor.scoring.worker import judge_all
 from trainer.bias import HEAD, probe
 from trainer.calibrate import Scores

@@ -16,6 +16,7 @@ from monitor.clock import SystemClock
 from monitor.config import Config, load
 from monitor.errors import PromotionError
 from monitor.ports import Clock, Promotion
+from monitor.scoring.references import joined, named_parts
 from monitor.store.models import Promotions
 from monitor.types import UNDER_WAY, ModelState
 
@@ -79,7 +80,7 @@ async def opened(config: Config) -> AsyncIterator[Promotions]:
 async def serving_of(promotions: Promotions, config: Config) -> str:
     """Return the reference of the model that serves, or, before any has, of the one that the configuration names."""
     row = await promotions.serving()
-    return config.model.default if row is None else row.reference
+    return config.model.reference if row is None else row.reference
 
 
 def require_room(rows: Sequence[Promotion]) -> None:
@@ -94,8 +95,13 @@ def require_room(rows: Sequence[Promotion]) -> None:
 
 def lasting(reference: str) -> str:
     """Return a reference that means the same in another process's folder."""
-    kind, _, name = reference.partition(":")
-    return f"path:{Path(name).resolve()}" if kind == "path" else reference
+    parts = {language: part.partition(":") for language, part in named_parts(reference).items()}
+    return joined(
+        {
+            language: f"path:{Path(name).resolve()}" if kind == "path" else f"{kind}{colon}{name}"
+            for language, (kind, colon, name) in parts.items()
+        }
+    )
 
 
 def _line(row: Promotion) -> str:

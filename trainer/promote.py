@@ -17,8 +17,9 @@ from monitor.config import Config, load
 from monitor.core.manifest import NAME, Head, parse
 from monitor.errors import ConfigurationError, PromotionError
 from monitor.ports import Clock
-from monitor.scoring.model import Model, open_model
-from monitor.scoring.references import BUILTIN, manifest_of
+from monitor.scoring.model import Model
+from monitor.scoring.references import BUILTIN, manifest_of, renewed
+from monitor.scoring.routed import open_model
 from monitor.store.models import Promotions
 from monitor.store.past import recent
 from monitor.types import Article, Incident, IncidentKind, Timeliness
@@ -67,12 +68,16 @@ class Examination:
 async def promote(reference: str, config_path: Path, terms: Terms, *, wait: bool) -> None:
     """Examine a model and stage it; with `wait`, follow until it serves.
 
+    Where models serve by language, it takes the place of the one that it is named for, and the others stay.
+
     Raise PromotionError where the gate refuses it, where a promotion is under way, or where the daemon refuses it.
     """
     config, console = load(config_path), console_for_people()
     async with opened(config) as promotions:
         require_room(await promotions.standing())
-        serving, candidate = await serving_of(promotions, config), open_model(reference, labels=config.model.labels)
+        serving = await serving_of(promotions, config)
+        reference = renewed(serving, reference)
+        candidate = open_model(reference, labels=config.model.labels)
         found = await examine(candidate, reference, serving, config=config, terms=terms, console=console)
         await stage(promotions, reference, candidate, found, force=terms.force, wait=wait, console=console)
 

@@ -31,8 +31,9 @@ from monitor.clock import SystemClock
 from monitor.config import Config, load
 from monitor.core.manifest import Head
 from monitor.errors import ConfigurationError
-from monitor.scoring.model import Model, open_model
-from monitor.scoring.references import locate
+from monitor.scoring.model import Model
+from monitor.scoring.references import REST, locate, parts_of, renewed
+from monitor.scoring.routed import open_model
 from monitor.store.past import recent
 from monitor.store.verdicts import lessons
 from monitor.types import EPOCH, ModelId
@@ -86,8 +87,8 @@ async def retrain(config_path: Path, wish: Wish, *, wait: bool) -> None:
                 return
             identity = _fit(wish, run, serving, model.heads, console)
             print(f"{identity} {run.folder / MODEL}")
-            reference = f"path:{run.folder / MODEL}"
-            candidate = open_model(reference)
+            reference = renewed(serving, f"path:{run.folder / MODEL}")
+            candidate = open_model(reference, labels=config.model.labels)
             found = await examine(candidate, reference, serving, config=config, terms=wish.terms, console=console)
             _report(run, identity, found)
             if wish.promote:
@@ -130,12 +131,17 @@ async def _prepare(config: Config, model: Model, wish: Wish, console: Console) -
 
 
 def _fit(wish: Wish, run: _Run, serving: str, answered: Mapping[str, Head], console: Console) -> ModelId:
-    """Go on from the serving model; from its encoder alone where it is a checkpoint of others."""
-    heads = {name: HeadRecipe(kind=head.kind, labels=head.labels) for name, head in answered.items()}
-    base = open_base(serving, locate(serving))
+    """Go on from the serving model; from its encoder alone where it is a checkpoint of others.
+
+    Where models serve by language, it is the one for all other texts that learns.
+    """
+    start = parts_of(serving)[REST]
+    base = open_base(start, locate(start))
     fit = wish.recipe.fit
     if base.manifest is not None:
+        answered = base.manifest.heads
         fit = fit.model_copy(update={"limit": base.manifest.token_limit})
+    heads = {name: HeadRecipe(kind=head.kind, labels=head.labels) for name, head in answered.items()}
     columns, licence = {name: name for name in heads}, wish.licence
     files = [
         FileRecipe(file=str(run.folder / name), heads=columns, spans="spans", group="group", licence=licence)
@@ -145,7 +151,7 @@ def _fit(wish: Wish, run: _Run, serving: str, answered: Mapping[str, Head], cons
     if wish.labelled is not None:
         files.append(FileRecipe(file=str(wish.labelled.resolve()), heads=columns, licence=licence))
     files += _thinned(wish.recipe, heads, len(run.seen))
-    recipe = Recipe(base=serving, heads=heads, data=tuple(files), fit=fit)
+    recipe = Recipe(base=start, heads=heads, data=tuple(files), fit=fit)
     data, problems = load_rows(recipe, wish.data, skip_bad=wish.skip_bad)
     tell_data(console, data, problems)
     require_rows(data, some=True)

@@ -6,7 +6,8 @@ import random
 import time
 from collections.abc import Callable, Sequence
 
-from monitor.scoring.model import Model, open_model, plain_pipeline
+from monitor.scoring.model import Model, plain_pipeline
+from monitor.scoring.routed import open_model
 from monitor.scoring.worker import judge_all
 from monitor.types import Json
 

@@ -14,7 +14,7 @@ from monitor.scoring.worker import Model, Worker
 async def open_worker(
     reference: str, *, clock: Clock, labels: Mapping[str, str] | None = None, threads: int | None = None
 ) -> Worker:
-    """Load the model that a reference names, off the event loop, and let it answer; see `model.open_model`."""
+    """Load the model that a reference names, off the event loop, and let it answer; see `routed.open_model`."""
     return Worker(await open_aside(reference, labels=labels, threads=threads), clock)
 
 
@@ -25,11 +25,11 @@ async def open_aside(
     threads: int | None = None,
     cache: Path | None = None,
 ) -> Model:
-    """As `model.open_model`, off the event loop; so is the import of torch."""
+    """As `routed.open_model`, off the event loop; so is the import of torch."""
 
     def work() -> Model:
         require(reference)
-        from monitor.scoring.model import open_model  # noqa: PLC0415 - takes seconds: not in the event loop
+        from monitor.scoring.routed import open_model  # noqa: PLC0415 - takes seconds: not in the event loop
 
         return open_model(reference, labels=labels, threads=threads, cache=cache)
 

@@ -18,6 +18,7 @@ from monitor.store.past import recent
 from monitor.types import Article, Key, ModelState, RawItem, SourceId
 from tests.acceptance.desk import WORDS
 from tests.core.telling import incident
+from tests.tiny import save_classifier
 from tests.trainer.house import COMPANIES, house, keep, promotions, signs
 from tests.trainer.test_compare import NEGATIVE, POSITIVE
 from tests.trainer.test_compare import rows as labelled
@@ -127,6 +128,22 @@ async def test_a_relative_path_means_the_same_to_the_daemon(
     monkeypatch.chdir(fitted.parent)
     await promote(f"path:{fitted.name}", config, Terms(gate=gate_set), wait=False)
     assert await promotions(config) == [(f"path:{fitted}", ModelState.STAGED)]
+
+
+async def test_where_models_serve_by_language_the_one_that_is_named_is_replaced(
+    fitted: Path, fitted_badly: Path, gate_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = await house(tmp_path, fitted)
+    terms = Terms(gate=gate_set)
+    foreign = save_classifier(tmp_path / "foreign", ["positive", "negative", "neutral"])
+    with pytest.raises(PromotionError, match="has no head topic"):
+        await promote(f"zh=path:{foreign}", config, terms, wait=False)
+    monkeypatch.setenv("NEWSQUAKE_MODEL_ZH", f"path:{fitted_badly}")
+    with pytest.raises(PromotionError, match="sentiment is significantly worse"):
+        await promote(f"path:{fitted_badly}", config, terms, wait=False)
+    monkeypatch.chdir(fitted.parent)
+    await promote(f"zh=path:{fitted.name}", config, terms, wait=False)
+    assert await promotions(config) == [(f"path:{fitted},zh=path:{fitted}", ModelState.STAGED)]
 
 
 async def test_a_gate_set_with_a_bad_row_is_named(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,8 @@ _UNSPOKEN = re.compile(r"https?://\S*|[$@#]\w+|\w*\d\w*")  # links, cashtags, ha
 _PUBLISHED = (
     "ar bg bn cs da de el en es et fa fi fr he hi hr hu id it ja ko lt lv ms nl no pl pt ro ru sk sl sr sv ta te th"
 )
-_LANGUAGES = frozenset([*_PUBLISHED.split(), "tr", "uk", "ur", "vi", "zh"])
+LANGUAGES = frozenset([*_PUBLISHED.split(), "tr", "uk", "ur", "vi", "zh"])
+BY_SCRIPT = frozenset({"ja", "ko", "zh"})
 _MARGIN = 8.0  # nats by which another language in Latin script must beat English before it is believed
 
 
@@ -53,6 +55,17 @@ def detect_language(text: str) -> Language:
     return Language("en" if scores[best] - scores["en"] < _MARGIN else best)
 
 
+def language_among(text: str, wanted: Collection[Language]) -> Language | None:
+    """Return the language of a cleaned text where it is one of these, else None.
+
+    Quick where each of these has a script of its own: then nothing else is asked.
+    """
+    found = _by_script(text[:_READ])
+    if found is None and not BY_SCRIPT.issuperset(wanted):
+        found = detect_language(text)
+    return found if found in wanted else None
+
+
 def settle_language(declared: str | None, text: str) -> Language:
     """Return the language a source declares ("fr", "zh-TW") where that can be believed, else what the text shows.
 
@@ -62,7 +75,7 @@ def settle_language(declared: str | None, text: str) -> Language:
     script = _by_script(text[:_READ])
     if code in ("zh", "ja") and script == "zh":  # a Japanese headline may be all Chinese characters
         return Language(code)
-    if code in _LANGUAGES - {"en", "zh", "ja", "ko"} and script in (None, UNDETERMINED):
+    if code in LANGUAGES - BY_SCRIPT - {"en"} and script in (None, UNDETERMINED):
         return Language(code)
     return detect_language(text)
 
@@ -89,5 +102,5 @@ def _identifier() -> LanguageIdentifier:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier  # noqa: PLC0415  heavy: `newsquake --help` must be quick
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE)
-    identifier.set_languages(_LANGUAGES)
+    identifier.set_languages(LANGUAGES)
     return identifier
