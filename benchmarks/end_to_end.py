@@ -90,12 +90,12 @@ def bare(made: Sequence[dict[str, Json]]) -> float:
 
 
 @contextmanager
-def daemon(folder: Path, more: str = "") -> Iterator[tuple[str, int, float]]:
+def daemon(folder: Path, more: str = "", watchlist: str = WATCHLIST) -> Iterator[tuple[str, int, float]]:
     """Run the daemon, with `more` in its configuration; yields its address, its process id and how long it started."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    (folder / "watchlist.toml").write_text(WATCHLIST, encoding="utf-8")
+    (folder / "watchlist.toml").write_text(watchlist, encoding="utf-8")
     config = folder / "newsquake.toml"
     config.write_text(
         f'[api]\nbind = "127.0.0.1:{port}"\n[watchlist]\nfiles = ["watchlist.toml"]\n[log]\nlevel = "error"\n' + more,
@@ -121,6 +121,16 @@ def answers(address: str) -> bool:
             return bool(answer.status == 200)
     except (OSError, urllib.error.HTTPError):
         return False
+
+
+def wait_for(address: str, source: str, stored: int) -> None:
+    """Return when so many articles of a source are committed."""
+    while True:
+        with urllib.request.urlopen(f"{address}/api/v1/sources", timeout=60) as answer:
+            sources = json.load(answer)["sources"]
+        if next(each["ledger"]["stored"] for each in sources if each["id"] == source) >= stored:
+            return
+        time.sleep(0.05)
 
 
 def push(address: str, batch: Sequence[dict[str, Json]]) -> None:

@@ -17,7 +17,6 @@ import platform
 import subprocess
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -25,7 +24,7 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from end_to_end import articles, bare, daemon, resident
+from end_to_end import articles, bare, daemon, resident, wait_for
 
 from monitor.types import Json
 
@@ -61,16 +60,6 @@ async def write(address: str, made: Sequence[dict[str, Json]]) -> None:
     await producer.stop()
 
 
-def wait_for(address: str, stored: int) -> None:
-    """Return when so many articles of the topic are committed."""
-    while True:
-        with urllib.request.urlopen(f"{address}/api/v1/sources", timeout=60) as answer:
-            sources = json.load(answer)["sources"]
-        if next(each["ledger"]["stored"] for each in sources if each["id"] == "wire") >= stored:
-            return
-        time.sleep(0.05)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--articles", type=int, default=3000)
@@ -83,11 +72,11 @@ def main() -> None:
         source = f'[[source]]\nid = "wire"\nkind = "kafka"\nbrokers = "{brokers}"\ntopic = "{TOPIC}"\n'
         with daemon(Path(name), source) as (address, pid, ready):
             asyncio.run(write(brokers, [{**each, "id": f"warm-{each['id']}"} for each in made[:WARM]]))
-            wait_for(address, WARM)
+            wait_for(address, "wire", WARM)
             began = time.perf_counter()
             asyncio.run(write(brokers, made))
             written = time.perf_counter() - began
-            wait_for(address, WARM + len(made))
+            wait_for(address, "wire", WARM + len(made))
             whole = len(made) / (time.perf_counter() - began)
             memory = resident(pid)
     print(f"machine: {platform.machine()}, {platform.platform()}; {datetime.now(UTC):%Y-%m-%d}")

@@ -19,7 +19,6 @@ import json
 import platform
 import random
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -33,7 +32,7 @@ from typing import Any
 from urllib.request import urlopen
 
 import numpy as np
-from end_to_end import AT_ONCE, REQUEST, answers, articles, push
+from end_to_end import AT_ONCE, REQUEST, articles, daemon, push, wait_for
 from end_to_end import WATCHLIST as OTHERS
 
 from monitor.types import Json
@@ -57,14 +56,8 @@ PAST = 4  # days
 SLICE = 0.25  # seconds between two requests of the load
 LAST = 60.0  # seconds in which the last messages must come
 CONFIG = """
-[api]
-bind = "127.0.0.1:{port}"
-[watchlist]
-files = ["watchlist.toml"]
 [http]
 allow_private = ["127.0.0.1"]
-[log]
-level = "error"
 [[source]]
 id = "past"
 kind = "archive"
@@ -141,31 +134,18 @@ def alertmanager(folder: Path, listener: str) -> Iterator[str]:
 
 
 @contextmanager
-def daemon(folder: Path, listener: str, manager: str) -> Iterator[str]:
+def taught(folder: Path, listener: str, manager: str) -> Iterator[str]:
     """Run the daemon, until it knows what is normal; yields its address."""
     ours = "".join(f'[[company]]\nid = "{idname(name)}"\nnames = ["{name}"]\n' for name in COMPANIES)
-    (folder / "watchlist.toml").write_text(OTHERS + ours, encoding="utf-8")
     past = calm_days()
     (folder / "past.jsonl").write_text("".join(json.dumps(each) + "\n" for each in past), encoding="utf-8")
-    port = free_port()
-    config = folder / "newsquake.toml"
-    config.write_text(CONFIG.format(port=port, listener=listener, alertmanager=manager), encoding="utf-8")
-    process = subprocess.Popen([Path(sys.executable).with_name("newsquake"), "run", "-c", config])
-    address = f"http://127.0.0.1:{port}"
-    try:
-        while not answers(address):
-            if process.poll() is not None:
-                raise SystemExit("the daemon ended before it was ready")
-            time.sleep(0.1)
-        while stored(address, "past") < len(past):
-            time.sleep(0.5)
+    config = CONFIG.format(listener=listener, alertmanager=manager)
+    with daemon(folder, config, watchlist=OTHERS + ours) as (address, _, _):
+        wait_for(address, "past", len(past))
         read = time.time()
         while last_tick(address) <= read:  # what was read as the past is learned with a tick
             time.sleep(0.5)
         yield address
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def calm_days() -> list[dict[str, Json]]:
@@ -264,17 +244,6 @@ def idname(company: str) -> str:
     return company.lower().replace(" ", "-")
 
 
-def free_port() -> int:
-    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as probe:
-        return int(probe.server_address[1])
-
-
-def stored(address: str, source: str) -> int:
-    with urlopen(f"{address}/api/v1/sources", timeout=60) as answer:
-        sources = json.load(answer)["sources"]
-    return next(int(each["ledger"]["stored"]) for each in sources if each["id"] == source)
-
-
 def last_tick(address: str) -> float:
     with urlopen(f"{address}/metrics", timeout=60) as answer:
         lines = answer.read().decode().splitlines()
@@ -299,7 +268,7 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="newsquake-bench-")))
         ear = stack.enter_context(listener.open())
         manager = stack.enter_context(alertmanager(folder, ear))
-        address = stack.enter_context(daemon(folder, ear, manager))
+        address = stack.enter_context(taught(folder, ear, manager))
         full = full_rate(address, asked.articles)
         with load(address, asked.load * full):
             for company in COMPANIES[: asked.incidents]:
