@@ -67,6 +67,8 @@ def run_evaluate(
     with _progress() as progress:
         ask = _asking(model, progress)
         asked = exams(rows, ask([(row.text, row.spans) for row in rows]), model.heads, view.question)
+        if not asked:
+            raise ConfigurationError(f"--question {view.question}: no row is labelled negative or positive")
         found["sets"] = {source: {name: _seen(each, view) for name, each in of.items()} for source, of in asked.items()}
         if view.robust:
             for source, heads in robustness(asked, model.heads, ask, most=view.robust).items():

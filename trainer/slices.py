@@ -25,7 +25,7 @@ def parts(rows: Sequence[Row], head: str, columns: Sequence[str] = ()) -> Parts:
     found = {
         "language": _by([str(detect_language(row.text)) for row in rows]),
         "characters": {band: lengths[band] for band in BANDS if band in lengths},
-        **{column: _by([str(row.extra.get(column, "")) for row in rows]) for column in columns},
+        **{column: _by([_cell(row, column) for row in rows]) for column in columns},
     }
     said = {what: several for what, several in found.items() if len(several) > 1 or what in columns}
     mixed = of_mixed_sign(rows, head)
@@ -47,6 +47,11 @@ def require_columns(rows: Sequence[Row], columns: Sequence[str]) -> None:
         if column not in known:
             there = ", ".join(sorted(known)) or "none that the recipe does not use already"
             raise ConfigurationError(f"--by {column}: no row has this column; there are: {there}")
+
+
+def _cell(row: Row, column: str) -> str:
+    value = row.extra.get(column)
+    return "none" if value in (None, "") else str(value)
 
 
 def _by(names: Sequence[str]) -> dict[str, list[int]]:

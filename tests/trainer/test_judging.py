@@ -155,6 +155,12 @@ def test_a_two_class_file_is_asked_as_one_from_the_command_line(fitted: Path, wr
     assert "expected one of negative, neutral, positive" in str(refused.exception)
 
 
+def test_a_question_that_no_row_answers_is_refused(fitted: Path, write_rows: Write) -> None:
+    asked = recipe_for(None, [write_rows({"text": "acme was here", "label": "neutral"})], {"sentiment": "label"}, {})
+    with pytest.raises(ConfigurationError, match="--question signs: no row is labelled negative or positive"):
+        run_evaluate(f"path:{fitted}", asked, Path(), None, skip_bad=False, view=View.of(None, "signs"))
+
+
 def test_a_comparison_is_told_for_parts_too(
     fitted: Path, fitted_badly: Path, write_rows: Write, tmp_path: Path
 ) -> None:
