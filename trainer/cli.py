@@ -45,7 +45,12 @@ RecipeOption = Annotated[
 ]
 DataOption = Annotated[Path, typer.Option("--data", help="The folder that the files' paths begin in.")]
 HeadOption = Annotated[
-    list[str] | None, typer.Option("--head", metavar="NAME=COLUMN", help="A head and its column; repeat for more.")
+    list[str] | None,
+    typer.Option(
+        "--head",
+        metavar="NAME=COLUMN",
+        help="A head and its column; repeat for more. COLUMN:multi where several labels may apply.",
+    ),
 ]
 MethodOption = Annotated[
     Method | None, typer.Option(help="What learns: everything, adapters and the heads, or the heads alone.")
@@ -120,6 +125,26 @@ def fit(
     from trainer import commands
 
     commands.run_fit(asked, data, out, skip_bad=skip_bad, licence=licence, threads=threads, board=tensorboard)
+
+
+@app.command()
+def check(
+    files: Files = None, *, recipe: RecipeOption = None, data: DataOption = Path(), head: HeadOption = None
+) -> None:
+    """Say what is wrong with labelled rows, and what a fit does about it; exit 1 where it would refuse them.
+
+    Bad rows, texts labelled in two ways, training rows that are copies of held-out ones, repeated rows, heads and
+    labels that no row teaches: each with file and line.
+
+    newsquake trainer check desk.jsonl --head sentiment=label
+    """
+    from trainer.config import from_command_line
+
+    asked = from_command_line(recipe, files or [], head or [], data, {})
+    from trainer import commands
+
+    if not commands.run_check(asked, data):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -14,9 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from monitor.scoring.references import locate
 from monitor.types import ModelId
+from trainer.audit import Fate, Finding, audit, mended
 from trainer.board import Board
 from trainer.config import Recipe
-from trainer.data import Data, Problem, load, require_rows, untaught
+from trainer.data import Data, Problem, load, require_rows
 from trainer.fit import CHECKPOINT, Epoch, Listener, Step, fit
 from trainer.network import Base, open_base
 from trainer.registry import write
@@ -42,7 +43,8 @@ def run_fit(
         torch.set_num_threads(threads)
     base = open_base(recipe.base, locate(recipe.base))
     data, problems = load(recipe, folder, skip_bad=skip_bad)
-    tell_data(console, data, problems)
+    tell_data(console, data, problems, contradictions=Fate.DROPPED if skip_bad else Fate.REFUSED)
+    data = mended(data, skip_bad=skip_bad)
     require_rows(data)
     identity = teach(recipe, data, base, out, licence=licence, console=console, board=board)
     sys.stdout.write(f"{identity} {out}\n")
@@ -95,13 +97,28 @@ def stopping() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def tell_data(console: Console, data: Data, problems: Sequence[Problem]) -> None:
-    """Say how many rows there are of each split and head, what was left out, and which labels nothing teaches."""
-    for problem in problems[:20]:
-        console.print(f"left out: {problem}", markup=False)
+def tell_data(
+    console: Console,
+    data: Data,
+    problems: Sequence[Problem],
+    *,
+    bad_rows: Fate = Fate.DROPPED,
+    contradictions: Fate = Fate.KEPT,
+    untaught: Fate = Fate.REFUSED,
+) -> list[Finding]:
+    """Say how many rows there are of each split and head, what is wrong with them and what is done about it."""
     for split in ("train", "dev", "valid"):
         rows = data.part(split)
         counts = {head: sum(head in row.labels for row in rows) for head in data.labels}
         console.print(f"{split}: {len(rows)} rows ({', '.join(f'{head} {n}' for head, n in counts.items())})")
-    for head, names in untaught(data).items():
-        console.print(f"heads.{head}: no training row is labelled {', '.join(names)}", markup=False)
+    found = audit(data, problems, bad_rows=bad_rows, contradictions=contradictions, untaught=untaught)
+    for finding in found:
+        console.print(str(finding), markup=False, soft_wrap=True)
+    return found
+
+
+def run_check(recipe: Recipe, folder: Path) -> bool:
+    """Say what is wrong with a recipe's rows, and whether a fit would take them."""
+    data, problems = load(recipe, folder, skip_bad=True)
+    found = tell_data(Console(), data, problems, bad_rows=Fate.REFUSED, contradictions=Fate.REFUSED)
+    return not any(finding.fate is Fate.REFUSED for finding in found)

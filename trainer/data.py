@@ -387,13 +387,6 @@ def require_rows(data: Data, *, some: bool = False) -> None:
             raise ConfigurationError(f"heads.{head}: found no training row with a label for it")
 
 
-def untaught(data: Data) -> dict[str, list[str]]:
-    """Return the labels of each head that no training row bears, for heads where there are any."""
-    seen = {(head, label) for row in data.part(TRAIN) for head in row.labels for label in row.labels[head]}
-    missing = {head: [name for name in names if (head, name) not in seen] for head, names in data.labels.items()}
-    return {head: names for head, names in missing.items() if names}
-
-
 def agreeing(rows: Sequence[Row]) -> list[bool]:
     """Say for each row whether all companies of its text bear the same labels, so that they are the text's too."""
     seen: defaultdict[tuple[str, str], set[tuple[tuple[str, tuple[str, ...]], ...]]] = defaultdict(set)

@@ -38,6 +38,7 @@ from monitor.store.past import recent
 from monitor.store.verdicts import lessons
 from monitor.types import EPOCH, ModelId
 from trainer.alone import alone
+from trainer.audit import Fate
 from trainer.commands import teach, tell_data
 from trainer.config import FileRecipe, HeadRecipe, Recipe, ReplayRecipe, RetrainRecipe
 from trainer.data import load as load_rows
@@ -153,7 +154,7 @@ def _fit(wish: Wish, run: _Run, serving: str, answered: Mapping[str, Head], cons
     files += _thinned(wish.recipe, heads, len(run.seen))
     recipe = Recipe(base=start, heads=heads, data=tuple(files), fit=fit)
     data, problems = load_rows(recipe, wish.data, skip_bad=wish.skip_bad)
-    tell_data(console, data, problems)
+    tell_data(console, data, problems, untaught=Fate.KEPT)
     require_rows(data, some=True)
     return teach(recipe, data, base, run.folder / MODEL, licence=licence, console=console, board=run.folder / BOARD)
 

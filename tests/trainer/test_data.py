@@ -10,7 +10,7 @@ import pytest
 
 from monitor.errors import ConfigurationError
 from trainer.config import FileRecipe, FitRecipe, HeadRecipe, Recipe, read_recipe, recipe_for
-from trainer.data import DEV, LONGEST, TRAIN, VALID, Data, agreeing, load, places, require_rows, untaught
+from trainer.data import DEV, LONGEST, TRAIN, VALID, Data, agreeing, load, places, require_rows
 
 Write = Callable[..., Path]
 SIGNS = HeadRecipe(labels=("negative", "neutral", "positive"))
@@ -130,7 +130,6 @@ def test_what_nothing_teaches_is_told_before_a_fit(write_rows: Write) -> None:
     without_topic = read(write_rows({"text": "Acme falls", "label": "negative"}))
     with pytest.raises(ConfigurationError, match=r"heads\.topic: found no training row"):
         require_rows(without_topic)
-    assert untaught(without_topic) == {"sentiment": ["neutral", "positive"], "topic": ["strike", "dividend"]}
 
 
 def test_near_copies_never_part(write_rows: Write) -> None:
