@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -14,34 +14,28 @@ class Average:
     linger."""
 
     def __init__(self, live: Sequence[Tensor], decay: float) -> None:
-        self._live = live
-        self._mean = [weight.detach().clone() for weight in live]
-        self._decay, self._updates = decay, 0
+        self.mean = [weight.detach().clone() for weight in live]
+        self._live, self._decay = live, decay
 
     @torch.no_grad()
-    def update(self) -> None:
-        """Take note of a step."""
-        self._updates += 1
-        decay = min(self._decay, (1 + self._updates) / (10 + self._updates))
-        torch._foreach_lerp_(self._mean, [weight.detach() for weight in self._live], 1 - decay)
+    def update(self, step: int) -> None:
+        """Take note of a step; the first is 1."""
+        decay = min(self._decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(self.mean, [weight.detach() for weight in self._live], 1 - decay)
 
-    def applied(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def applied(self) -> Iterator[None]:
         """Put the averaged weights in place of the live ones for the length of a `with`."""
-        return _Swapped(self._live, self._mean)
+        kept = [weight.detach().clone() for weight in self._live]
+        put(self._live, self.mean)
+        try:
+            yield
+        finally:
+            put(self._live, kept)
 
 
-class _Swapped(AbstractContextManager[None]):
-    def __init__(self, live: Sequence[Tensor], mean: Sequence[Tensor]) -> None:
-        self._live, self._mean = live, mean
-
-    def __enter__(self) -> None:
-        self._kept = [weight.detach().clone() for weight in self._live]
-        self._put(self._mean)
-
-    def __exit__(self, *_: object) -> None:
-        self._put(self._kept)
-
-    @torch.no_grad()
-    def _put(self, values: Sequence[Tensor]) -> None:
-        for weight, value in zip(self._live, values, strict=True):
-            weight.copy_(value)
+@torch.no_grad()
+def put(weights: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    """Give weights their values, in place."""
+    for weight, value in zip(weights, values, strict=True):
+        weight.copy_(value)

@@ -43,15 +43,17 @@ class Lessons(Generic[Seen]):
     @property
     def steps(self) -> int:
         """Steps of an epoch."""
-        return -(-len(self._rows) // self._how.batch)
+        return -(-len(self._rows) // (self._how.batch * self._how.accumulate))
 
-    def epoch(self, number: int, after: int = 0) -> Iterator[Batch[Seen]]:
-        """Yield the epoch's batches in order, but the first `after` of them."""
+    def epoch(self, number: int, after: int = 0) -> Iterator[list[Batch[Seen]]]:
+        """Yield the batches of each of the epoch's steps, but the first `after` of them."""
         chance = random.Random(f"{self._how.seed}:{number}")  # noqa: S311 - an order of rows, not a secret
         rows, shown = self._shown(chance)
-        order = length_grouped([self._method.length(each) for each in shown], self._how.batch, chance)
-        for batch in islice(order, after, None):
-            yield Batch([shown[i] for i in batch], targets([rows[i] for i in batch], self._labels))
+        size = self._how.batch
+        order = length_grouped([self._method.length(each) for each in shown], size * self._how.accumulate, chance)
+        for step in islice(order, after, None):
+            parts = [step[i : i + size] for i in range(0, len(step), size)]
+            yield [Batch([shown[i] for i in part], targets([rows[i] for i in part], self._labels)) for part in parts]
 
     def _shown(self, chance: random.Random) -> tuple[Sequence[Row], list[Seen]]:
         """Return this epoch's rows, and what the network is shown of each."""

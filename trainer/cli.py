@@ -37,6 +37,21 @@ class Question(StrEnum):
     NEGATIVE = "negative"
 
 
+class Schedule(StrEnum):
+    """How the rate falls; see trainer/schedule.py."""
+
+    LINEAR = "linear"
+    COSINE = "cosine"
+
+
+class Precision(StrEnum):
+    """What is computed in; the weights are kept in fp32."""
+
+    BF16 = "bf16"
+    FP16 = "fp16"
+    FP32 = "fp32"
+
+
 Files = Annotated[
     list[Path] | None, typer.Argument(help="JSONL, JSONL.gz or CSV with `text`, optional `entity`, `split`.")
 ]
@@ -100,23 +115,34 @@ def fit(
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="At most so many; early stopping may take fewer.")] = None,
     rate: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Rows per step.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Rows shown at once.")] = None,
+    accumulate: Annotated[int | None, typer.Option(min=1, help="Batches of a step, where memory is short.")] = None,
+    schedule: Annotated[Schedule | None, typer.Option(help="How the rate falls after the warm-up.")] = None,
+    precision: Annotated[Precision | None, typer.Option(help="To compute in; fp16 needs a GPU.")] = None,
     method: MethodOption = None,
     seed: Annotated[int | None, typer.Option(help="Of all that is random.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Of the CPU; all by default.")] = None,
     tensorboard: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write loss, rate and figures there for TensorBoard.")
     ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin an interrupted fit anew.")] = False,
+    finish: Annotated[bool, typer.Option("--finish", help="Take an interrupted fit's best epoch so far.")] = False,
     licence: Annotated[str, typer.Option(help="The licence that the artefact states.")] = "unstated",
     skip_bad: SkipOption = False,
 ) -> None:
     """Fine-tune a base model and write an artefact: weights, manifest, model card.
 
+    Interrupted, by Ctrl-C or a crash, the same command goes on where it stopped. A recipe's [fit] says more than these
+    options do: layer_decay, adversarial, smoothing, averaging, dropout, augment …; docs/model.md tells them all.
+
     newsquake trainer fit desk.jsonl --head sentiment=label --head topic=topic --out runs/desk
 
     newsquake trainer fit --recipe default --data ../shared/data --out runs/default
     """
-    settings = {"base": base, "epochs": epochs, "rate": rate, "batch": batch, "seed": seed, "method": method}
+    learning = {"epochs": epochs, "rate": rate, "batch": batch, "accumulate": accumulate, "schedule": schedule}
+    settings = {"base": base, "seed": seed, "method": method, "precision": precision, **learning}
+    if fresh and finish:
+        raise typer.BadParameter("--fresh begins anew, --finish takes what there is: expected one of them")
     from monitor.scoring.references import require
     from trainer.config import from_command_line
 
@@ -124,7 +150,17 @@ def fit(
     require(asked.base)
     from trainer import commands
 
-    commands.run_fit(asked, data, out, skip_bad=skip_bad, licence=licence, threads=threads, board=tensorboard)
+    commands.run_fit(
+        asked,
+        data,
+        out,
+        skip_bad=skip_bad,
+        licence=licence,
+        threads=threads,
+        board=tensorboard,
+        fresh=fresh,
+        finish=finish,
+    )
 
 
 @app.command()

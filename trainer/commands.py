@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from monitor.scoring.references import locate
 from monitor.types import ModelId
@@ -18,9 +16,11 @@ from trainer.audit import Fate, Finding, audit, mended
 from trainer.board import Board
 from trainer.config import Recipe
 from trainer.data import Data, Problem, load, require_rows
-from trainer.fit import CHECKPOINT, Epoch, Listener, Step, fit
+from trainer.fit import Epoch, Step, fit
 from trainer.network import Base, open_base
+from trainer.progress import Bar, Interrupts
 from trainer.registry import write
+from trainer.resume import forget
 
 
 def run_fit(
@@ -32,11 +32,13 @@ def run_fit(
     licence: str,
     threads: int | None,
     board: Path | None = None,
+    fresh: bool = False,
+    finish: bool = False,
 ) -> None:
     """Fit, and write the artefact into `out`; progress goes to standard error, the artefact's id to standard output.
 
-    `board` is a folder for TensorBoard. Interrupted (Ctrl-C) after a first epoch, it writes the artefact of the best
-    epoch so far.
+    `board` is a folder for TensorBoard. Interrupted, the same call goes on where it stopped; `fresh` begins anew,
+    `finish` takes the best epoch so far.
     """
     console = Console(stderr=True)
     if threads:
@@ -46,55 +48,41 @@ def run_fit(
     tell_data(console, data, problems, contradictions=Fate.DROPPED if skip_bad else Fate.REFUSED)
     data = mended(data, skip_bad=skip_bad)
     require_rows(data)
-    identity = teach(recipe, data, base, out, licence=licence, console=console, board=board)
+    if fresh:
+        forget(out)
+    identity = teach(recipe, data, base, out, licence=licence, console=console, board=board, finish=finish)
     sys.stdout.write(f"{identity} {out}\n")
 
 
 def teach(
-    recipe: Recipe, data: Data, base: Base, out: Path, *, licence: str, console: Console, board: Path | None
+    recipe: Recipe,
+    data: Data,
+    base: Base,
+    out: Path,
+    *,
+    licence: str,
+    console: Console,
+    board: Path | None,
+    finish: bool = False,
 ) -> ModelId:
-    """Fit with a bar of progress, write the artefact into `out`, and return its id."""
+    """Fit with a bar of progress, write the artefact into `out`, and return its id; see `fit` for `finish`.
+
+    SIGINT or SIGTERM ends it at the next step: it raises Stopped, and what was learned is kept.
+    """
     with ExitStack() as stack:
-        listeners = [stack.enter_context(watched(console))]
+        listeners = [stack.enter_context(Bar(console)).tell]
         if board is not None:
             listeners.append(stack.enter_context(Board(board)).tell)
+        interrupts = stack.enter_context(Interrupts())
 
         def tell(event: Step | Epoch) -> None:
             for listener in listeners:
                 listener(event)
 
-        network = fit(recipe, data, base, out, tell)
+        network = fit(recipe, data, base, out, tell, halted=interrupts.came, finish=finish)
     identity = write(network, recipe, data, base, out, licence=licence)
-    (out / CHECKPOINT).unlink()
+    forget(out)
     return identity
-
-
-@contextmanager
-def watched(console: Console) -> Iterator[Listener]:
-    """Give a listener that shows a bar of progress, and a line for each epoch."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
-        task = progress.add_task("epoch 1", total=None)
-
-        def tell(event: Step | Epoch) -> None:
-            if isinstance(event, Step):
-                shown = f"epoch {event.epoch} loss {event.loss:.3f}"
-                progress.update(task, completed=event.step, total=event.steps, description=shown)
-            else:
-                f1 = ", ".join(f"{head} {value:.4f}" for head, value in event.f1.items())
-                progress.console.print(f"epoch {event.epoch}: macro F1 {f1}{' (best)' if event.best else ''}")
-
-        yield tell
-
-
-@contextmanager
-def stopping() -> Iterator[None]:
-    """Let Ctrl-C end the program for the length of a `with`: a fit by itself would take it for enough of training."""
-    before = signal.signal(signal.SIGINT, lambda *_: sys.exit(128 + signal.SIGINT))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def tell_data(

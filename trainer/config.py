@@ -30,6 +30,7 @@ class HeadRecipe(_Strict):
     kind: Literal["single", "multi"] = "single"
     labels: tuple[str, ...] = ()
     weight: float = Field(1.0, gt=0.0)
+    balance: float = Field(0.0, ge=0.0)  # labels weigh by this power of how rare they are; 0: all alike
 
 
 class FileRecipe(_Strict):
@@ -77,21 +78,31 @@ class FitRecipe(_Strict):
     lora: LoraRecipe = LoraRecipe()
     augment: AugmentRecipe = AugmentRecipe()
     epochs: int = Field(3, ge=1)
-    batch: int = Field(64, ge=1)
+    batch: int = Field(64, ge=1)  # rows shown at once
+    accumulate: int = Field(1, ge=1)  # batches of a step: what memory does not hold at once
     rate: float = Field(2e-4, gt=0.0)
+    schedule: Literal["linear", "cosine"] = "linear"  # how the rate falls to nothing, after the warm-up
     warmup: Share = 0.1  # share of all steps
+    layer_decay: float = Field(1.0, gt=0.0, le=1.0)  # of the rate, from one layer to the one below; heads have it whole
     decay: float = Field(0.01, ge=0.0)  # AdamW's weight decay
     dropout: Share = 0.1
     smoothing: Share = 0.0  # of labels
     averaging: Share = 0.998  # decay of the averaged weights (EMA), which are the ones kept
     clip: float = Field(1.0, gt=0.0)  # of the gradient's norm
     patience: int = Field(2, ge=1)  # epochs without a better macro F1 on the development part
+    adversarial: float = Field(0.0, ge=0.0)  # length of a step along the gradient on the words' embeddings (FGM)
     freeze_words: bool = True
     unmarked: Share = 0.25  # of a text whose companies all agree: how often it is shown as a whole, unmarked
-    precision: Literal["bf16", "fp32"] = "bf16"
+    precision: Literal["bf16", "fp16", "fp32"] = "bf16"  # fp16 on a GPU only
     dev: Share = 0.1  # of the training rows' groups
     limit: int = Field(128, ge=16, le=512)  # tokens
     seed: int = 1
+
+    @model_validator(mode="after")
+    def _encoder_learns(self) -> FitRecipe:
+        if self.adversarial and self.method == "head":
+            raise ValueError("adversarial moves what the encoder reads, and method `head` lets it read each text once")
+        return self
 
 
 class Range(_Strict):

@@ -30,7 +30,7 @@ from monitor.errors import ConfigurationError
 from monitor.scoring.model import open_model
 from monitor.scoring.references import locate
 from trainer.calibrate import Scores
-from trainer.commands import stopping, tell_data, watched
+from trainer.commands import tell_data
 from trainer.config import FileRecipe, Recipe, written
 from trainer.data import DEV, TRAIN, Data, Row, load, require_rows
 from trainer.evaluate import macro_f1
@@ -38,6 +38,7 @@ from trainer.examine import scores
 from trainer.fit import fit
 from trainer.linear import fit_linear
 from trainer.network import open_base
+from trainer.progress import Bar, Interrupts
 from trainer.registry import answers_of
 
 Kind: TypeAlias = Literal["linear", "network"]
@@ -85,9 +86,8 @@ def run_distil(wish: Wish, console: Console) -> None:
     require_rows(data)
     rows = data.part(TRAIN)
     further = _further(wish, data, rows)
-    with stopping():
-        teachers = [_Teacher(kind, wish, data, console) for kind in wish.teachers]
-        answers = [teacher.answers(rows) for teacher in teachers]
+    teachers = [_Teacher(kind, wish, data, console) for kind in wish.teachers]
+    answers = [teacher.answers(rows) for teacher in teachers]
     for head, labels in data.labels.items():
         for kind, given in zip(wish.teachers, answers, strict=True):
             f1 = macro_f1(rows, _logits(given[head]), head, labels, wish.recipe.heads[head].kind)
@@ -149,8 +149,8 @@ class _Teacher:
 
     def _network(self, data: Data, rows: Sequence[Row], work: Path) -> Answers:
         assert self._base is not None
-        with watched(self._console) as tell:
-            network = fit(self._wish.recipe, data, self._base, work, tell)
+        with Bar(self._console) as bar, Interrupts() as interrupts:
+            network = fit(self._wish.recipe, data, self._base, work, bar.tell, halted=interrupts.came)
         found = answers_of(network, self._wish.recipe, data, self._base, rows)
         shutil.rmtree(work)
         return found

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
+from monitor.errors import ConfigurationError
 from monitor.scoring.network import Network
 from monitor.scoring.preparation import Preparer
 from trainer.batches import Lessons
@@ -18,18 +20,18 @@ from trainer.data import DEV, TRAIN, Data
 from trainer.evaluate import macro_f1
 from trainer.learner import Learner
 from trainer.methods import Full, HeadOnly, Lora, Method, Seen
-from trainer.network import Base, build, loss, targets
-
-CHECKPOINT = "checkpoint.safetensors"
+from trainer.network import Base, balance, build, loss, targets
+from trainer.resume import CHECKPOINT, EVERY, Course, Keeper, Stopped, fingerprint, replaced
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """Where a fit stands, and the rate that it learned this batch with."""
+    """Where a fit stands, and how it learned from this step's rows."""
 
     epoch: int
     step: int
     steps: int
+    rows: int
     loss: float
     rate: float
 
@@ -48,53 +50,102 @@ class Epoch:
 Listener = Callable[[Step | Epoch], None]
 
 
-def fit(recipe: Recipe, data: Data, base: Base, out: Path, tell: Listener) -> Network:
+def never() -> bool:
+    """Let nothing interrupt a fit."""
+    return False
+
+
+def fit(
+    recipe: Recipe,
+    data: Data,
+    base: Base,
+    out: Path,
+    tell: Listener,
+    *,
+    halted: Callable[[], bool] = never,
+    finish: bool = False,
+    every: float = EVERY,
+) -> Network:
     """Train by the recipe's method, and return the network with the best averaged weights.
 
-    They are also in `out`, after each better epoch; interrupted after the first, it returns the best so far.
-    Deterministic for a seed and a number of threads, as far as torch's kernels are.
+    All that it has learned is kept in `out`: after each epoch, in between every so many seconds, and where `halted`
+    says so after a step, which raises Stopped. The same fit called again goes on from there, and ends as if nothing had
+    interrupted it; with `finish` it takes the best epoch so far instead. `forget` removes what was kept.
+
+    Deterministic for a seed and a number of threads, as far as torch's kernels are. Raise ConfigurationError where what
+    is kept in `out` is another fit's, or the device cannot compute in the precision.
     """
     how = recipe.fit
     torch.manual_seed(how.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if how.precision == "fp16" and device.type != "cuda":
+        raise ConfigurationError("fit.precision: found fp16, which needs a GPU; on a CPU expected bf16 or fp32")
     network = build(base, data.labels, how.dropout).to(device)
     network.encoder.words.weight.requires_grad = not how.freeze_words
     out.mkdir(parents=True, exist_ok=True)
+    keeper = Keeper(out, fingerprint(recipe, data, base), time.monotonic, every)
+    school = _School(recipe, data, base, keeper, out, tell, halted, finish)
     if how.method == "lora":
-        return _teach(Lora(network, how), recipe, data, base, out=out, tell=tell)
+        return _teach(Lora(network, how), school)
     if how.method == "head":
-        return _teach(HeadOnly(network, how), recipe, data, base, out=out, tell=tell)
-    return _teach(Full(network, how.precision), recipe, data, base, out=out, tell=tell)
+        return _teach(HeadOnly(network, how), school)
+    return _teach(Full(network, how.precision), school)
 
 
-def _teach(method: Method[Seen], recipe: Recipe, data: Data, base: Base, *, out: Path, tell: Listener) -> Network:
-    how, network = recipe.fit, method.network
-    preparer = base.preparer(recipe)
+@dataclass(frozen=True, slots=True)
+class _School:
+    """What a fit works with, whatever its method."""
+
+    recipe: Recipe
+    data: Data
+    base: Base
+    keeper: Keeper
+    out: Path
+    tell: Listener
+    halted: Callable[[], bool]
+    finish: bool
+
+
+def _teach(method: Method[Seen], school: _School) -> Network:
+    recipe, data, keeper, how = school.recipe, school.data, school.keeper, school.recipe.fit
+    preparer = school.base.preparer(recipe)
     lessons = Lessons(data, method, preparer, how)
     exam = _Exam(data, method, preparer, recipe)
     steps = how.epochs * lessons.steps
-    learner = Learner(method, recipe, steps)
-    best, since = -1.0, 0
-    try:
-        for epoch in range(1, how.epochs + 1):
-            network.train()
-            for batch in lessons.epoch(epoch):
-                value, rate = learner.learn(batch)
-                tell(Step(epoch=epoch, step=learner.step, steps=steps, loss=value, rate=rate))
-            with learner.averaged():
-                f1, lost = exam.sat()
-                mean = sum(f1.values()) / len(f1)
-                since = 0 if mean > best else since + 1
-                if mean > best:
-                    best = mean
-                    save_file({k: v.contiguous().cpu() for k, v in network.state_dict().items()}, out / CHECKPOINT)
-            tell(Epoch(epoch=epoch, step=learner.step, f1=f1, loss=lost, best=since == 0))
-            if since >= how.patience:
-                break
-    except KeyboardInterrupt:
-        if best < 0:
-            raise
-    network.load_state_dict(load_file(out / CHECKPOINT))
+    balanced = balance(targets(data.part(TRAIN), data.labels), recipe.heads)
+    learner = Learner(method, recipe, steps, balanced)
+    course = Course()
+    if found := keeper.kept():
+        course, state = found
+        learner.restore(state)
+    while course.epoch <= how.epochs and course.since < how.patience and not school.finish:
+        done = learner.step - (course.epoch - 1) * lessons.steps
+        for batches in lessons.epoch(course.epoch, done):
+            value, rate = learner.learn(batches)
+            rows = sum(len(batch.seen) for batch in batches)
+            school.tell(Step(epoch=course.epoch, step=learner.step, steps=steps, rows=rows, loss=value, rate=rate))
+            halted = school.halted()
+            if halted or keeper.due():
+                keeper.keep(course, learner.state())
+            if halted:
+                raise Stopped(
+                    f"{school.out}: stopped in epoch {course.epoch} after step {learner.step} of {steps}; the same fit"
+                    " into the same folder goes on from there"
+                )
+        with learner.averaged():
+            f1, lost = exam.sat()
+            mean = sum(f1.values()) / len(f1)
+            better = mean > course.best
+            if better:
+                replaced(school.out / CHECKPOINT, method.network.state_dict())
+        school.tell(Epoch(epoch=course.epoch, step=learner.step, f1=f1, loss=lost, best=better))
+        course = replace(
+            course, epoch=course.epoch + 1, best=max(mean, course.best), since=0 if better else course.since + 1
+        )
+        keeper.keep(course, learner.state())
+    if course.best < 0:
+        raise ConfigurationError(f"{school.out}: no epoch of this fit has ended yet, so there is none to take")
+    method.network.load_state_dict(load_file(school.out / CHECKPOINT))
     return method.finished().eval()
 
 
@@ -112,5 +163,5 @@ class _Exam(Generic[Seen]):
         wanted = targets(rows, self._labels)
         f1 = {head: macro_f1(rows, logits[head], head, self._labels[head], heads[head].kind) for head in wanted}
         found = {head: torch.from_numpy(each) for head, each in logits.items()}
-        lost = {head: float(loss(found, {head: each}, heads, smoothing=0.0)) for head, each in wanted.items()}
+        lost = {head: float(loss(found, {head: each}, heads)) for head, each in wanted.items()}
         return f1, lost

@@ -54,7 +54,9 @@ class Method(ABC, Generic[Seen]):
 
     def cast(self) -> AbstractContextManager[object]:
         """Compute in the precision asked for, for the length of a `with`."""
-        return torch.autocast(self.device.type, dtype=torch.bfloat16) if self._precision == "bf16" else nullcontext()
+        if self._precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16 if self._precision == "bf16" else torch.float16)
 
     @torch.no_grad()
     def answers(self, seen: Sequence[Seen]) -> dict[str, npt.NDArray[np.float32]]:

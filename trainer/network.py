@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -137,6 +138,10 @@ class Targets:
     wanted: Tensor  # (row, label): a probability for each label, mostly 0 or 1
     weights: Tensor
 
+    def to(self, device: torch.device) -> Targets:
+        """Return the same on a device."""
+        return Targets(self.rows.to(device), self.wanted.to(device), self.weights.to(device))
+
 
 def targets(rows: Sequence[Row], labels: Mapping[str, Sequence[str]]) -> dict[str, Targets]:
     """Return the targets of the heads that any of these rows trains."""
@@ -150,17 +155,55 @@ def targets(rows: Sequence[Row], labels: Mapping[str, Sequence[str]]) -> dict[st
     return found
 
 
-def loss(
-    logits: Mapping[str, Tensor], wanted: Mapping[str, Targets], heads: Mapping[str, HeadRecipe], smoothing: float
-) -> Tensor:
-    """Return the weighted mean over all labels of the batch, whatever their heads."""
-    total, count = torch.zeros(()), 0
-    for head, target in wanted.items():
-        given = logits[head].float()[target.rows]
-        if heads[head].kind == "multi":
-            each = functional.binary_cross_entropy_with_logits(given, target.wanted, reduction="none").mean(1)
+def balance(wanted: Mapping[str, Targets], heads: Mapping[str, HeadRecipe]) -> dict[str, Tensor]:
+    """Return what each label weighs for the heads that balance theirs, found from all training rows.
+
+    A power of the inverse frequency. Of a `single` head a row weighs 1 in the mean; of a `multi` head it is a label's
+    presence that weighs, by a power of absent to present. A label that no row bears, or all do, weighs 1.
+    """
+    found = {}
+    for name, target in wanted.items():
+        power = heads[name].balance
+        if not power:
+            continue
+        share = (target.wanted * target.weights[:, None]).sum(0) / target.weights.sum()
+        borne = (share > 0) & (share < 1)
+        if heads[name].kind == "multi":
+            weights = ((1 - share) / share) ** power
         else:
-            each = functional.cross_entropy(given, target.wanted, reduction="none", label_smoothing=smoothing)
-        total = total + heads[head].weight * (each * target.weights).sum()
-        count += len(target.rows)
-    return total / count
+            weights = share**-power / (share[borne] ** (1 - power)).sum()
+        found[name] = torch.where(borne, weights, torch.ones(()))
+    return found
+
+
+def loss(
+    logits: Mapping[str, Tensor],
+    wanted: Mapping[str, Targets],
+    heads: Mapping[str, HeadRecipe],
+    *,
+    smoothing: float = 0.0,
+    balanced: Mapping[str, Tensor] = MappingProxyType({}),
+    among: int | None = None,
+) -> Tensor:
+    """Return the weighted mean over all labels of the batch, whatever their heads.
+
+    `balanced` is what `balance` found; `among` counts the labels to take the mean over, where this batch is a part.
+    """
+    parts = []
+    for head, target in wanted.items():
+        given, weights = logits[head].float()[target.rows], balanced.get(head)
+        if heads[head].kind == "multi":
+            each = functional.binary_cross_entropy_with_logits(
+                given, target.wanted, pos_weight=weights, reduction="none"
+            ).mean(1)
+        else:
+            each = functional.cross_entropy(
+                given, target.wanted, weight=weights, label_smoothing=smoothing, reduction="none"
+            )
+        parts.append(heads[head].weight * (each * target.weights).sum())
+    return torch.stack(parts).sum() / (among or labelled(wanted))
+
+
+def labelled(wanted: Mapping[str, Targets]) -> int:
+    """Count the labels of a batch."""
+    return sum(len(target.rows) for target in wanted.values())

@@ -29,11 +29,12 @@ from rich.console import Console
 from monitor.errors import ConfigurationError
 from monitor.scoring.references import locate
 from trainer.alone import alone
-from trainer.commands import stopping, tell_data, watched
+from trainer.commands import tell_data
 from trainer.config import FitRecipe, Range, Recipe, written
 from trainer.data import DEV, TRAIN, Data, load, require_rows
 from trainer.fit import Epoch, Listener, Step, fit
 from trainer.network import Base, open_base
+from trainer.progress import Bar
 
 BEST, TRIALS, WORK = "best.toml", "tune.db", "trial"
 ASKED = "asked"  # the digest of what the trials in a folder are about
@@ -54,7 +55,7 @@ def run_tune(recipe: Recipe, folder: Path, out: Path, trials: int, *, skip_bad: 
         raise ConfigurationError("fit.dev: found no development rows, expected some to judge the trials by")
     data = replace(whole, rows=whole.part(TRAIN, DEV))
     base = open_base(recipe.base, locate(recipe.base))
-    with alone(out, "tuning"), stopping(), _study(recipe, data, base, out) as study:
+    with alone(out, "tuning"), _study(recipe, data, base, out) as study:
         while (ended := _ended(study)) < trials:
             console.print(f"trial {ended + 1} of {trials}", end=": ", markup=False)
             study.sampler = TPESampler(seed=recipe.fit.seed + len(study.trials))  # else a second run proposes the same
@@ -102,8 +103,8 @@ def _try(study: optuna.Study, recipe: Recipe, data: Data, base: Base, *, out: Pa
     course = _Course(trial)
     shutil.rmtree(out / WORK, ignore_errors=True)
     try:
-        with watched(console) as tell:
-            fit(asked, data, base, out / WORK, course.heard(tell))
+        with Bar(console) as bar:
+            fit(asked, data, base, out / WORK, course.heard(bar.tell))
     except optuna.TrialPruned:
         study.tell(trial, state=TrialState.PRUNED)
         console.print(f"given up: {course.best:.4f} is below the median of the others", markup=False)

@@ -21,7 +21,7 @@ from trainer.config import HeadRecipe, heads_from, recipe_for, require_files
 from trainer.data import load
 from trainer.evaluate import confusion, report
 from trainer.examine import run_evaluate
-from trainer.fit import CHECKPOINT, Epoch, Step, fit
+from trainer.fit import fit
 from trainer.listing import listed
 from trainer.network import build, open_base
 
@@ -99,29 +99,6 @@ def test_the_same_seed_gives_the_same_weights(base: Path, write_rows: Write, tmp
     opened = open_base(asked.base, base)
     one, other = (fit(asked, data, opened, tmp_path / name, lambda _: None).state_dict() for name in ("a", "b"))
     assert all(torch.equal(one[name], other[name]) for name in one)
-
-
-def test_an_interrupted_fit_keeps_its_best_epoch(base: Path, write_rows: Write, tmp_path: Path) -> None:
-    asked = recipe(write_rows(*headlines(60, seed=5)), base, epochs=3)
-    data, _ = load(asked, Path())
-    seen: list[Step | Epoch] = []
-
-    def tell(event: Step | Epoch) -> None:
-        seen.append(event)
-        if isinstance(event, Step) and event.epoch == 2:
-            raise KeyboardInterrupt
-
-    fit(asked, data, open_base(asked.base, base), tmp_path / "out", tell)
-    assert isinstance(seen[-2], Epoch)
-    assert (tmp_path / "out" / CHECKPOINT).is_file()
-    with pytest.raises(KeyboardInterrupt):
-        fit(
-            asked,
-            data,
-            open_base(asked.base, base),
-            tmp_path / "none",
-            lambda _: (_ for _ in ()).throw(KeyboardInterrupt),
-        )
 
 
 def test_frozen_words_stay_the_bases(base: Path, fitted: Path) -> None:
