@@ -119,7 +119,7 @@ def test_an_epoch_shows_the_changed_text_and_the_next_another(base: Path) -> Non
     network, preparer = fresh(base)
     for how, changed in ((AugmentRecipe(), False), (AugmentRecipe(swap=0.5), True)):
         lessons = Lessons(data, Full(network, "fp32"), preparer, FitRecipe(batch=40, unmarked=0.5, augment=how))
-        epochs = [sorted(each.ids for batch in lessons.epoch(n) for each in batch.seen) for n in (1, 2)]
+        epochs = [sorted(e.ids for step in lessons.epoch(n) for batch in step for e in batch.seen) for n in (1, 2)]
         marked = sum(preparer.prepare([("acme", [(0, 4)])])[0].ids[1] in ids for ids in epochs[0])
         known = {tuple(each.ids) for r in rows for each in preparer.prepare([(r.text, r.spans), (r.text, ())])}
         assert any(tuple(ids) not in known for ids in epochs[0]) == changed
