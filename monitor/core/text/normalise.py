@@ -21,6 +21,16 @@ _NOISE = re.compile(
     "\ufeff\uffa0\ufff0-\ufffc\ufffe\uffff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
     "\U000f0000-\U0010ffff]"
 )
+# Letters of other alphabets that look like Latin ones. A word that mixes alphabets is a disguise, a bad scan or a slip
+# of the keyboard where all its foreign letters are such; words that are Russian or Greek throughout stay.
+_ALIKE = str.maketrans(
+    "асеорхуіјѕһАВСЕНІЈКМОРЅТХУνηοΑΒΕΖΗΙΚΜΝΟΡΤΥΧ",
+    "aceopxyijshABCEHIJKMOPSTXYvnoABEZHIKMNOPTYX",
+)
+_FOREIGN = re.compile("[\u0370-\u04ff]")
+_WORD = re.compile("[A-Za-z\u0300-\u04ff]+")
+_ASCII = re.compile("[A-Za-z]")
+_LATIN = re.compile(r"[A-Za-z\u0300-\u036f]+")
 # A long run of marks: normalising it takes quadratic time, and no language writes more than a few on one letter.
 _PILE = re.compile(r"[^\w\s\x00-\x7f]{16,}")
 
@@ -63,6 +73,7 @@ def clean(raw: str) -> str:
       looks like HTML stays: "EPS < 0.5 & rising", "<Apple>", an unclosed "<b".
     - Entities are resolved, also where they were encoded twice, and what comes out is cleaned again: "&lt;p&gt;" is a
       paragraph. Only entities that end in ";" count, so that "?a=1&copy=2" stays.
+    - A Cyrillic or Greek letter in a Latin word becomes the Latin one that it looks like.
     - All white space, paragraph breaks too, becomes one space: a name broken over two lines is one name.
 
     Whatever is given, `clean(clean(x)) == clean(x)`. Time is linear: markup nested deeper than five encodings or tags
@@ -87,7 +98,14 @@ def _tidy(text: str) -> str:
         text = _PILE.sub(_flatten, text)
         text = unicodedata.normalize("NFKC", text)
         text = _PILE.sub(_flatten, text)
+        if _FOREIGN.search(text):
+            text = unicodedata.normalize("NFKC", _WORD.sub(_latin, text))
     return " ".join(text.split())
+
+
+def _latin(word: re.Match[str]) -> str:
+    folded = word[0].translate(_ALIKE)
+    return folded if _LATIN.fullmatch(folded) and _ASCII.search(word[0]) else word[0]
 
 
 def _flatten(pile: re.Match[str]) -> str:

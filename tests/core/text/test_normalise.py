@@ -120,6 +120,20 @@ def test_one_form_for_what_looks_the_same(raw: str, text: str) -> None:
     assert clean(raw) == text
 
 
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        ("Аcmе Ваnk fаlls", "Acme Bank falls"),
+        ("nаi\u0308vе", "na\u00efve"),
+        ("Совет директоров", "Совет директоров"),
+        ("Cовет", "Cовет"),
+        ("5 \u00b5m, IFN\u03b3", "5 \u03bcm, IFN\u03b3"),
+    ],
+)
+def test_a_latin_word_is_written_in_latin_letters(raw: str, text: str) -> None:
+    assert clean(raw) == text
+
+
 def test_a_name_broken_over_two_lines_is_one_name() -> None:
     assert clean("Acme\n   Bank falls") == "Acme Bank falls"
 
