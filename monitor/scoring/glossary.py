@@ -2,7 +2,8 @@
 
 The base model's vocabulary covers few Chinese characters, and its encoder was never trained on them. So each word of
 the glossary, the longest first, is replaced by its gloss in place: 净利润下滑 becomes "net profit slides". Word order
-stays Chinese; what the glossary lacks stays as it is.
+stays Chinese; what the glossary lacks stays as it is. Traditional characters are read as the simplified ones that the
+glossary is written in.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from ahocorasick_rs import AhoCorasick, Implementation, MatchKind
+from opencc import OpenCC
 
 from monitor.errors import ConfigurationError
 
@@ -31,6 +33,7 @@ class Glossary:
         """Raise ValueError for an empty glossary."""
         if not words:
             raise ValueError("the glossary has no words")
+        self._simplified = OpenCC("t2s").convert
         self._glosses = [f" {gloss} " for gloss in words.values()]
         self._finder = AhoCorasick(
             list(words), matchkind=MatchKind.LeftmostLongest, implementation=Implementation.ContiguousNFA
@@ -54,6 +57,7 @@ class Glossary:
         return "".join([*parts, self._glossed(text[at:])]), moved
 
     def _glossed(self, text: str) -> str:
+        text = self._simplified(text)
         parts: list[str] = []
         at = 0
         for word, start, stop in self._finder.find_matches_as_indexes(text):

@@ -33,6 +33,13 @@ def test_a_company_stands_where_its_name_is_glossed_and_shares_no_word_with_its_
     assert glossed("亏损收窄", (0, 2), (2, 4)) == ("loss 收窄", ["loss", "收窄"])
 
 
+def test_traditional_characters_are_read_as_simplified_ones() -> None:
+    assert glossed("艾克米淨利潤大增，虧損收窄", (0, 3)) == (
+        "艾 overcome 米 net profit big 增， losses narrow",
+        ["艾 overcome 米"],
+    )
+
+
 def test_a_text_without_chinese_stays_as_it_is() -> None:
     assert GLOSSARY.gloss("Acme  falls – 3%", [(0, 4)]) == ("Acme  falls – 3%", [(0, 4)])
 
