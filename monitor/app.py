@@ -41,10 +41,11 @@ from monitor.lifecycle import Stopped, Supervisor, signals
 from monitor.panel import Panel, door
 from monitor.patience import Patience
 from monitor.pipeline import Needle, Pipeline
-from monitor.ports import Clock, Promotion, Remote, Source, SourceLevel, Target, TargetLevel
+from monitor.ports import Clock, Promotion, Remote, Source, Target
 from monitor.promotion.ports import Judge
 from monitor.promotion.start import begin, references
 from monitor.promotion.succession import WINDOWS, Succession
+from monitor.reading import SourceLevel, TargetLevel
 from monitor.scoring.references import manifest_of
 from monitor.scoring.reload import open_aside, open_worker
 from monitor.scoring.worker import Worker

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from monitor.errors import NewsquakeError
-from monitor.ports import Scope
+from monitor.reading import Scope
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -25,7 +25,7 @@ from monitor.core.entities.tagger import Tagger
 from monitor.core.tokens import SECRET, hash_of, secret_of, standing
 from monitor.errors import ConfigurationError, NewsquakeError
 from monitor.judging import Answer, judge, read_line
-from monitor.ports import Scope, Token
+from monitor.reading import Scope, Token
 from monitor.scoring.reload import open_worker
 from monitor.series import detect_lines
 from monitor.store import operations, tokens

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from monitor.api.services import Conflict, Missing, Unusable
 from monitor.core.incidents import Folded, acknowledge
-from monitor.ports import Reader, Store
+from monitor.ports import Store
+from monitor.reading import Reader
 from monitor.types import Acknowledgement, Incident, IncidentId, Verdict
 
 

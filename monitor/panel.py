@@ -15,17 +15,8 @@ from monitor.core.keys import group_of, name_of
 from monitor.handling import Handling
 from monitor.judging import Question, Unreadable, judge, probabilities
 from monitor.pipeline import Pipeline
-from monitor.ports import (
-    Clock,
-    KeyLevel,
-    Live,
-    Reader,
-    Settled,
-    SourceLevel,
-    Store,
-    TargetLevel,
-    Tokens,
-)
+from monitor.ports import Clock, Settled, Store
+from monitor.reading import KeyLevel, Live, Reader, SourceLevel, TargetLevel, Tokens
 from monitor.scoring.worker import Worker
 from monitor.sources.push import PushSource, read_article
 from monitor.telemetry import Telemetry

@@ -37,7 +37,8 @@ from monitor.pipeline import (
     tick_step,
     watch_step,
 )
-from monitor.ports import Batch, IncidentFilter, Ledger, Scorer
+from monitor.ports import Batch, Ledger, Scorer
+from monitor.reading import IncidentFilter
 from monitor.report import document, page
 from monitor.scoring.reload import open_worker
 from monitor.sources.archive import ArchiveSource

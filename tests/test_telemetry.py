@@ -16,7 +16,7 @@ from prometheus_client import generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from monitor.ports import KeyLevel, Live, TargetLevel, WindowLevel
+from monitor.reading import KeyLevel, Live, TargetLevel, WindowLevel
 from monitor.telemetry import Telemetry, configure_log, installed_version, window_label
 from monitor.types import Key, SourceId
 from tests.api.conftest import ACME, LIVE, an_incident

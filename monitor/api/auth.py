@@ -21,7 +21,8 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityS
 
 from monitor.api.problems import Problem
 from monitor.core.tokens import Standing, hash_of, standing
-from monitor.ports import Clock, Scope, Token, Tokens
+from monitor.ports import Clock
+from monitor.reading import Scope, Token, Tokens
 
 FAILURES, SPAN = 10, 60.0  # wrong tokens from one address that are answered one by one, in so many seconds
 ADDRESSES = 4096  # that are remembered; the one that failed longest ago is forgotten first

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from monitor.core.tokens import Standing, standing
 from monitor.errors import ConfigurationError, NewsquakeError
-from monitor.ports import Token
+from monitor.reading import Token
 
 LISTENING = "0A"  # the state's number in /proc/net/tcp
 

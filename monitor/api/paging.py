@@ -10,7 +10,7 @@ from typing import Annotated, TypeAlias
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, WithJsonSchema
 
 from monitor.api.problems import Problem
-from monitor.ports import Mark
+from monitor.reading import Mark
 from monitor.types import BUCKET, EPOCH, Key
 
 Place: TypeAlias = tuple[int, float, Key]  # of a key in the order by mood: rank, mood to six figures, key

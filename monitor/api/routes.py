@@ -24,7 +24,7 @@ from monitor.api.paging import (
 from monitor.api.problems import Problem
 from monitor.api.services import Check, Services
 from monitor.core.keys import group_of
-from monitor.ports import ArticleFilter, IncidentFilter, Scope
+from monitor.reading import ArticleFilter, IncidentFilter, Scope
 from monitor.types import (
     BUCKET,
     EPOCH,

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from monitor.errors import NewsquakeError
-from monitor.ports import Clock, Live, Normal, Reader, Settled, Tokens
+from monitor.ports import Clock, Settled
+from monitor.reading import Live, Normal, Reader, Tokens
 from monitor.telemetry import Telemetry
 from monitor.types import (
     Acknowledgement,

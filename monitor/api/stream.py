@@ -24,8 +24,8 @@ from monitor.api.auth import needs, still_good
 from monitor.api.routes import CLOSED, PROBLEM
 from monitor.api.services import Services
 from monitor.errors import Busy, StoreError
-from monitor.ports import Event
-from monitor.ports import Scope as Opens
+from monitor.reading import Event
+from monitor.reading import Scope as Opens
 from monitor.telemetry import installed_version, state_of
 from monitor.types import IncidentId
 

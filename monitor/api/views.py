@@ -11,7 +11,8 @@ from monitor import types
 from monitor.api import models
 from monitor.api.services import Assessment, NormalOf
 from monitor.core.keys import group_of, name_of, source_key
-from monitor.ports import Dispatch, Judgement, KeyLevel, Ledger, Live, StoredArticle
+from monitor.ports import Judgement, Ledger
+from monitor.reading import Dispatch, KeyLevel, Live, StoredArticle
 from monitor.telemetry import state_of, window_label
 from monitor.types import Key, Language, ModelId, Position, Rollup, SourceId, Timeliness
 

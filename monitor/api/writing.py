@@ -11,7 +11,7 @@ from monitor.api.auth import caller, needs
 from monitor.api.problems import Problem
 from monitor.api.routes import CLOSED, PROBLEM, Given, IncidentPath, Told, Word
 from monitor.api.services import Services, Submit
-from monitor.ports import Scope
+from monitor.reading import Scope
 from monitor.types import Acknowledgement, ArticleId, EntityId, IncidentId, SourceId, Verdict
 
 writing = APIRouter(prefix="/api/v1", responses={**PROBLEM, **CLOSED}, dependencies=[needs(Scope.WRITE)])

@@ -6,7 +6,7 @@ import hashlib
 from datetime import datetime
 from enum import StrEnum
 
-from monitor.ports import Token
+from monitor.reading import Token
 
 PREFIX = "nq_"  # so that scanners for secrets find one that was left lying about
 SECRET = 32  # random bytes: too many to guess, so that a plain hash is enough to keep them by

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from monitor.pipeline import Desk, Needle
-from monitor.ports import Mark, Promotion, Scorer, Transaction, Unscorable
+from monitor.ports import Promotion, Scorer, Transaction, Unscorable
+from monitor.reading import Mark
 from monitor.types import Article, ArticleId, Json, Key, Mention, ModelId, ModelState, Rollup, Score, StoryId
 
 T = TypeVar("T")

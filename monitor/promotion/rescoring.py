@@ -20,8 +20,9 @@ from monitor.core.counting import judgements_of, keyed, rollups_of
 from monitor.core.stories import StoryBook
 from monitor.core.text.signature import bands
 from monitor.pipeline import Desk, Judged, judged
-from monitor.ports import Judgement, Mark, Unscorable
+from monitor.ports import Judgement, Unscorable
 from monitor.promotion.ports import ModelStore, ModelTransaction
+from monitor.reading import Mark
 from monitor.types import EPOCH, Article, ArticleId, Key, Mention, ModelId, Rollup, Score, StoryId
 
 UNIT = 64  # articles judged and committed together

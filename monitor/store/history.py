@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, func, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.keys import ALL
-from monitor.ports import Mark
+from monitor.reading import Mark
 from monitor.store.rows import article_of
 from monitor.store.schema import HexId, Moment, articles, judgements, texts_kept
 from monitor.types import Article, ArticleId, Key, ModelId, StoryId

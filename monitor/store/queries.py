@@ -15,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from monitor.core.codec import from_json
 from monitor.core.keys import group_of
-from monitor.ports import ArticleFilter, Dispatch, Event, IncidentFilter, Judgement, Ledger, Mark, StoredArticle
+from monitor.ports import Judgement, Ledger
+from monitor.reading import ArticleFilter, Dispatch, Event, IncidentFilter, Mark, StoredArticle
 from monitor.store.engine import failing_plainly, name_of
 from monitor.store.rows import ledger_of, verdict_of
 from monitor.store.schema import (
@@ -53,7 +54,7 @@ SUMS = ("stories", "negative", "weight", "sum_negative", "sum_neutral", "sum_pos
 
 
 class Queries:
-    """Implements ports.Reader over an engine of `store.engine.reading`. Raises StoreError where the database fails."""
+    """Implements reading.Reader over an engine of `store.engine.reading`. Raises StoreError where the database fails."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine

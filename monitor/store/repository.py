@@ -13,7 +13,8 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from monitor.errors import OwnershipLost
-from monitor.ports import Case, Clock, Export, Ledger, Mark, Owner, Pending, Promotion, Waiting
+from monitor.ports import Case, Clock, Export, Ledger, Owner, Pending, Promotion, Waiting
+from monitor.reading import Mark
 from monitor.store import history, models, schema
 from monitor.store.doubt import committed
 from monitor.store.engine import failing_plainly, file_of, locate, name_of, plainly, reading, writing

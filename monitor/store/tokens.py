@@ -15,7 +15,8 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from monitor.errors import NewsquakeError, StoreError
-from monitor.ports import Clock, Scope, Token
+from monitor.ports import Clock
+from monitor.reading import Scope, Token
 from monitor.store.engine import name_of, plainly, writing
 from monitor.store.migration import Standing, schema_state, upgrade
 from monitor.store.schema import tokens
@@ -27,7 +28,7 @@ log = structlog.get_logger()
 
 
 class TokenTable:
-    """Implements ports.Tokens over an engine of `store.engine.reading`."""
+    """Implements reading.Tokens over an engine of `store.engine.reading`."""
 
     def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
         self._engine = engine

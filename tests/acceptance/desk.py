@@ -19,7 +19,8 @@ from monitor.core.intake import IntakeRules
 from monitor.core.routing import Route
 from monitor.pipeline import Desk as Decided
 from monitor.pipeline import Needle
-from monitor.ports import IncidentFilter, Pending, Scorer, Unscorable
+from monitor.ports import Pending, Scorer, Unscorable
+from monitor.reading import IncidentFilter
 from monitor.replay import Rehearsal
 from monitor.store import schema
 from monitor.store.queries import Queries

@@ -19,7 +19,8 @@ from monitor.core.codec import to_json
 from monitor.core.incidents import acknowledge
 from monitor.core.tokens import hash_of, secret_of
 from monitor.errors import StoreError
-from monitor.ports import KeyLevel, Live, Normal, Scope, Settled, SourceLevel, TargetLevel, Token, WindowLevel
+from monitor.ports import Settled
+from monitor.reading import KeyLevel, Live, Normal, Scope, SourceLevel, TargetLevel, Token, WindowLevel
 from monitor.store import schema
 from monitor.store.engine import locate, reading, writing
 from monitor.store.queries import Queries

@@ -7,7 +7,7 @@ from starlette.datastructures import Headers
 from structlog.testing import capture_logs
 
 from monitor.api.guard import refusal
-from monitor.ports import Reader
+from monitor.reading import Reader
 from tests.api.conftest import Desk
 
 OURS = frozenset({"localhost", "newsquake.example"})

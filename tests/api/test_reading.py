@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from monitor.core.codec import to_json
-from monitor.ports import KeyLevel
+from monitor.reading import KeyLevel
 from monitor.store import schema
 from monitor.types import Change, IncidentState, Key, Message, Severity, TargetId
 from tests.api.conftest import ACME, ALL, MODEL, NOON, Desk, hex_id

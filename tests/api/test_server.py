@@ -14,7 +14,7 @@ from monitor.api.listen import address_of, holder, require_token
 from monitor.api.server import ApiServer, create_app
 from monitor.api.services import Check
 from monitor.errors import ConfigurationError, NewsquakeError
-from monitor.ports import Scope, Token
+from monitor.reading import Scope, Token
 from tests.api.conftest import NOON, Archive, Desk
 
 LOCAL = address_of("127.0.0.1:0")

@@ -20,7 +20,7 @@ from monitor.api.problems import Problem
 from monitor.api.server import ApiServer, create_app
 from monitor.core.tokens import secret_of
 from monitor.errors import StoreError
-from monitor.ports import Scope
+from monitor.reading import Scope
 from tests.api.conftest import NOON, SECRET, Archive, Desk, Stopped
 
 READ, WRITE = "/api/v1/sources", "/api/v1/incidents/42/verdict"

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from monitor.core.tokens import SECRET, Standing, hash_of, secret_of, standing
-from monitor.ports import Scope, Token
+from monitor.reading import Scope, Token
 from tests.samples import MINUTE, T0
 
 TOKEN = Token(id="1", name="desk", scopes=frozenset({Scope.READ}), created=T0)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from playwright.async_api import Browser
 
-from monitor.ports import KeyLevel, SourceLevel
+from monitor.reading import KeyLevel, SourceLevel
 from monitor.types import Evidence, Key, Language, SourceId, StoryId
 from tests.api.conftest import ALL, LIVE, NOON, hex_id
 from tests.core.strings import naughty

@@ -12,7 +12,7 @@ from playwright.async_api import Browser
 
 from monitor.api.services import Check
 from monitor.core.incidents import acknowledge
-from monitor.ports import KeyLevel
+from monitor.reading import KeyLevel
 from monitor.types import Acknowledgement, IncidentState, Key, Severity
 from tests.api.conftest import ALL, LIVE, NOON, an_incident, hex_id
 from tests.page.browser import Visit, visiting

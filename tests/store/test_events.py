@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.ports import Event
+from monitor.reading import Event
 from monitor.store.queries import Queries
 from monitor.types import IncidentId
 from tests.core.telling import incident

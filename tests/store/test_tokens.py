@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from monitor.core.tokens import hash_of
 from monitor.errors import NewsquakeError, StoreError
-from monitor.ports import Scope, Token
+from monitor.reading import Scope, Token
 from monitor.store.repository import SqlStore
 from monitor.store.tokens import FRESH, TokenTable, create, listed, revoke
 from tests.fakes import FakeClock

@@ -12,7 +12,7 @@ from monitor.core.detect.learning import blinded
 from monitor.core.detect.state import KeyState, State
 from monitor.core.detect.windows import Tally, bucket_of, moment_of, tallies
 from monitor.core.keys import group_of
-from monitor.ports import KeyLevel, Normal, WindowLevel
+from monitor.reading import KeyLevel, Normal, WindowLevel
 from monitor.types import BUCKET, Key
 
 BAND = 0.99  # the share of calm spans that stay within what is shown as normal

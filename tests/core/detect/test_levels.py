@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 
 from monitor.core.detect.levels import levels, normal
-from monitor.ports import Normal
+from monitor.reading import Normal
 from monitor.types import Key
 
 from .conftest import Desk
