@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format types lock clean
+.PHONY: help setup demo test lint format types model lock clean
 
 help:  ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,14 @@ format: $(READY)  ## bring the code into form
 
 types: $(READY)  ## check types, strictly
 	$(BIN)/mypy
+
+DATA ?= ../shared/data
+OUT ?= runs/default
+model: $(READY)  ## train the shipped model anew from DATA into OUT/student (hours without a GPU)
+	$(BIN)/newsquake trainer fit --recipe default --data $(DATA) --out $(OUT)/teacher
+	$(BIN)/newsquake trainer distil --recipe default --data $(DATA) --model path:$(OUT)/teacher --blend 0.3 \
+	  --fill sentiment --fill topic --out $(OUT)/taught
+	$(BIN)/newsquake trainer fit --recipe $(OUT)/taught/recipe.toml --data $(OUT)/taught --out $(OUT)/student
 
 lock:  ## resolve requirements.lock anew (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras --group dev --generate-hashes \

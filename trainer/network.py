@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from monitor.core.manifest import GLOSSARY, NAME, TOKENIZER, WEIGHTS, BaseModelReference, Manifest
-from monitor.errors import ArtefactError
+from monitor.errors import ArtefactError, ConfigurationError
 from monitor.scoring.glossary import Glossary, read
 from monitor.scoring.model import read_artefact
 from monitor.scoring.network import Network, Shape, from_bert
@@ -56,7 +56,13 @@ class Base:
         return self.folder / GLOSSARY if self.manifest and GLOSSARY in self.manifest.files else None
 
     def preparer(self, recipe: Recipe) -> Preparer:
-        """Return what turns texts into tokens. Raise ConfigurationError for a glossary that is none."""
+        """Return what turns texts into tokens.
+
+        Raise ConfigurationError for a glossary that is none, and for more tokens than the encoder takes.
+        """
+        most = self.shape.max_position_embeddings
+        if recipe.fit.limit > most:
+            raise ConfigurationError(f"fit.limit: found {recipe.fit.limit} tokens, expected at most the base's {most}")
         tokenizer = Tokenizer.from_file(str(self.folder / TOKENIZER))
         path = self.glossary(recipe)
         return Preparer(tokenizer, limit=recipe.fit.limit, glossary=Glossary(read(path)) if path else None)

@@ -54,7 +54,7 @@ SUMS = ("stories", "negative", "weight", "sum_negative", "sum_neutral", "sum_pos
 
 
 class Queries:
-    """Implements reading.Reader over an engine of `store.engine.reading`. Raises StoreError where the database fails."""
+    """Implements reading.Reader over an engine of `store.engine.reading`. Raises StoreError where that fails."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine

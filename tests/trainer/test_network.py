@@ -8,7 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from monitor.errors import ArtefactError
+from monitor.errors import ArtefactError, ConfigurationError
+from tests.trainer.conftest import recipe
 from trainer.network import build, open_base
 
 
@@ -67,3 +68,12 @@ def test_a_base_with_names_from_the_time_of_tensorflow_is_the_same_base(base: Pa
     heads = {"sentiment": ("negative", "positive")}
     one, other = (build(open_base("path:x", each), heads, dropout=0.0).encoder for each in (base, folder))
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+def test_more_tokens_than_the_base_takes_are_refused_before_the_first_step(rows_file: Path, base: Path) -> None:
+    asked = recipe(rows_file, base)
+    opened = open_base(asked.base, base)
+    most = opened.shape.max_position_embeddings
+    longer = asked.model_copy(update={"fit": asked.fit.model_copy(update={"limit": most + 1})})
+    with pytest.raises(ConfigurationError, match=f"found {most + 1} tokens, expected at most the base's {most}"):
+        opened.preparer(longer)
