@@ -38,7 +38,8 @@ model: $(READY)  ## train the shipped model anew from DATA into OUT/student (hou
 	$(BIN)/newsquake trainer fit --recipe default --data $(DATA) --out $(OUT)/teacher
 	$(BIN)/newsquake trainer distil --recipe default --data $(DATA) --model path:$(OUT)/teacher --blend 0.3 \
 	  --fill sentiment --fill topic --out $(OUT)/taught
-	$(BIN)/newsquake trainer fit --recipe $(OUT)/taught/recipe.toml --data $(OUT)/taught --out $(OUT)/student
+	$(BIN)/newsquake trainer fit --recipe $(OUT)/taught/recipe.toml --data $(OUT)/taught --out $(OUT)/student \
+	  --licence Apache-2.0
 
 lock:  ## resolve requirements.lock anew (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras --group dev --generate-hashes \

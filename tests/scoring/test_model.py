@@ -154,7 +154,7 @@ def test_weights_that_do_not_fit_the_manifest_are_refused(copy: Path) -> None:
 
 def test_texts_prepared_otherwise_are_refused(copy: Path) -> None:
     edit(copy, preparation=99)
-    with pytest.raises(ArtefactError, match="preparation is 99, expected 1"):
+    with pytest.raises(ArtefactError, match="preparation is 99, expected 2"):
         open_model(f"path:{copy}")
 
 
