@@ -66,10 +66,12 @@ def mended(data: Data, *, skip_bad: bool) -> Data:
 
     Raise ConfigurationError that names them, unless `skip_bad`.
     """
-    found = _contradictory(data.part(TRAIN, DEV), "training texts", Fate.REFUSED)
-    if found.places and not skip_bad:
+    rows = data.part(TRAIN, DEV)
+    contradictions = _contradictions(rows)
+    if contradictions and not skip_bad:
+        found = _contradictory(rows, "training texts", Fate.REFUSED)
         raise ConfigurationError(f"{found}\nmend them, or leave them out with --skip-bad")
-    out = {id(row) for rows in _contradictions(data.part(TRAIN, DEV)) for row in rows}
+    out = {id(row) for same in contradictions for row in same}
     return replace(data, rows=[row for row in data.rows if id(row) not in out]) if out else data
 
 
