@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from pydantic import JsonValue
 from safetensors.torch import save
@@ -36,7 +35,7 @@ from trainer.evaluate import figures
 from trainer.exam import exams
 from trainer.methods import predict
 from trainer.network import Base
-from trainer.robust import Text, robustness
+from trainer.robust import Ask, Text, robustness
 
 GOLDEN = (  # written for the project; the last names its company far behind the beginning
     ("Acme Bank cuts its outlook after heavy losses", None),
@@ -88,14 +87,21 @@ def write(network: Network, recipe: Recipe, data: Data, base: Base, out: Path, *
     return parse(raw, str(out / NAME))[1]
 
 
-def answers_of(
-    network: Network, recipe: Recipe, data: Data, base: Base, rows: Sequence[Row]
-) -> dict[str, npt.NDArray[np.float32]]:
+def answers_of(network: Network, recipe: Recipe, data: Data, base: Base, rows: Sequence[Row]) -> Mapping[str, Scores]:
     """Return each head's probabilities (row, label), calibrated on the development part as an artefact's are."""
     preparer = base.preparer(recipe)
     heads = _calibrated(network, recipe, data, preparer)
-    logits = predict(network, preparer.prepare([(row.text, row.spans) for row in rows]), precision="fp32")
-    return {name: probabilities(logits[name], head.temperature, head.kind) for name, head in heads.items()}
+    return _asking(network, heads, preparer)([(row.text, row.spans) for row in rows])
+
+
+def _asking(network: Network, heads: Mapping[str, Head], preparer: Preparer) -> Ask:
+    """Return what answers texts as the artefact will: each head's probabilities (text, label)."""
+
+    def ask(texts: Sequence[Text]) -> dict[str, Scores]:
+        logits = predict(network, preparer.prepare(texts), precision="fp32")
+        return {name: probabilities(logits[name], head.temperature, head.kind) for name, head in heads.items()}
+
+    return ask
 
 
 def _words_learned(recipe: Recipe) -> bool:
@@ -128,11 +134,7 @@ def _metrics(network: Network, heads: Mapping[str, Head], data: Data, preparer: 
     rows: list[Row] = data.part(VALID)
     if not rows:
         return {}
-
-    def ask(texts: Sequence[Text]) -> dict[str, Scores]:
-        logits = predict(network, preparer.prepare(texts), precision="fp32")
-        return {name: probabilities(logits[name], head.temperature, head.kind) for name, head in heads.items()}
-
+    ask = _asking(network, heads, preparer)
     asked = exams(rows, ask([(row.text, row.spans) for row in rows]), heads)
     moved = robustness(asked, heads, ask)
     return {
@@ -155,19 +157,13 @@ def _training(recipe: Recipe, data: Data) -> tuple[TrainingFile, ...]:
 
 
 def _golden(network: Network, heads: Mapping[str, Head], preparer: Preparer) -> tuple[Golden, ...]:
-    found = []
+    ask, found = _asking(network, heads, preparer), []
     for text, company in GOLDEN:
         start = text.find(company) if company else 0
         spans = ((start, start + len(company)),) if company else ()
-        logits = predict(network, preparer.prepare([(text, spans)]), precision="fp32")
         answers = {
-            name: {
-                label: round(float(p), 6)
-                for label, p in zip(
-                    head.labels, probabilities(logits[name], head.temperature, head.kind)[0], strict=True
-                )
-            }
-            for name, head in heads.items()
+            name: {label: round(float(p), 6) for label, p in zip(heads[name].labels, given[0], strict=True)}
+            for name, given in ask([(text, spans)]).items()
         }
         found.append(Golden(text=text, spans=spans, probabilities=answers))
     return tuple(found)
