@@ -230,9 +230,6 @@ def _write(wish: Wish, data: Data, taught: Mapping[int, Mapping[str, Any]]) -> N
             FileRecipe(
                 file=name,
                 heads={head: head for head in recipe.heads},
-                spans="spans",
-                group="group",
-                weight="weight",
                 licence=file.licence,
                 attribution="; ".join(filter(None, (file.attribution, origin))),
             )

@@ -145,7 +145,7 @@ def _fit(wish: Wish, run: _Run, serving: str, answered: Mapping[str, Head], cons
     heads = {name: HeadRecipe(kind=head.kind, labels=head.labels) for name, head in answered.items()}
     columns, licence = {name: name for name in heads}, wish.licence
     files = [
-        FileRecipe(file=str(run.folder / name), heads=columns, spans="spans", group="group", licence=licence)
+        FileRecipe(file=str(run.folder / name), heads=columns, licence=licence)
         for name in (TAUGHT, REPLAY)
         if (run.folder / name).stat().st_size
     ]
