@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format types model lock clean
+.PHONY: help setup demo test lint format types model refit lock clean
 
 help:  ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,12 @@ model: $(READY)  ## train the shipped model anew from DATA into OUT/student (hou
 	  --fill sentiment --fill topic --out $(OUT)/taught
 	$(BIN)/newsquake trainer fit --recipe $(OUT)/taught/recipe.toml --data $(OUT)/taught --out $(OUT)/student \
 	  --licence Apache-2.0
+
+refit: $(READY)  ## after `make model`: the same with the held-out rows too, into OUT/refit: the weights that ship
+	$(BIN)/newsquake trainer distil --recipe default --data $(DATA) --model path:$(OUT)/teacher --blend 0.3 \
+	  --fill sentiment --fill topic --refit --out $(OUT)/taught-refit
+	$(BIN)/newsquake trainer fit --recipe $(OUT)/taught-refit/recipe.toml --data $(OUT)/taught-refit \
+	  --refit --measured path:$(OUT)/student --out $(OUT)/refit --licence Apache-2.0
 
 lock:  ## resolve requirements.lock anew (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras --group dev --generate-hashes \

@@ -32,6 +32,11 @@ def card(manifest: Manifest, recipe: Recipe) -> str:
     )
     fit = recipe.fit.model_dump(exclude=None if recipe.fit.method == "lora" else {"lora"})
     settings = ", ".join(f"{name} {value}" for name, value in fit.items())
+    seen = (
+        f"The same recipe gave these to `{manifest.measured}`, which was not shown these rows; this model was."
+        if manifest.measured
+        else "None of these rows, nor a near-copy of one, was trained on."
+    )
     beginning = f"the model `{manifest.parent}`, whose base is " if manifest.parent else ""
     return f"""# A newsquake model
 
@@ -55,7 +60,7 @@ Judges financial news: for the whole text, and for each company marked in it.
 
 ## Figures on the rows marked `valid`
 
-None of these rows, nor a near-copy of one, was trained on. In brackets: where 95 % of resamples of the rows put a
+{seen} In brackets: where 95 % of resamples of the rows put a
 figure. In the confusion tables a row is what was true, a column what the model said.
 
 {tables.strip()}

@@ -98,6 +98,12 @@ ByOption = Annotated[
 ReportOption = Annotated[
     Path | None, typer.Option("--out", metavar="DIR", help="Write report.json there instead of printing it.")
 ]
+RefitOption = Annotated[
+    bool,
+    typer.Option(
+        "--refit", help="Let the rows marked valid learn too: for weights to ship, once the recipe has been measured."
+    ),
+]
 SkipOption = Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows out instead of stopping.")]
 
 
@@ -127,6 +133,11 @@ def fit(
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin an interrupted fit anew.")] = False,
     finish: Annotated[bool, typer.Option("--finish", help="Take an interrupted fit's best epoch so far.")] = False,
+    refit: RefitOption = False,
+    measured: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="Of a --refit: the same recipe's model without, whose figures it states."),
+    ] = None,
     licence: Annotated[str, typer.Option(help="The licence that the artefact states.")] = "unstated",
     skip_bad: SkipOption = False,
 ) -> None:
@@ -140,7 +151,14 @@ def fit(
     newsquake trainer fit --recipe default --data ../shared/data --out runs/default
     """
     learning = {"epochs": epochs, "rate": rate, "batch": batch, "accumulate": accumulate, "schedule": schedule}
-    settings = {"base": base, "seed": seed, "method": method, "precision": precision, **learning}
+    settings = {
+        "base": base,
+        "seed": seed,
+        "method": method,
+        "precision": precision,
+        "refit": refit or None,
+        **learning,
+    }
     if fresh and finish:
         raise typer.BadParameter("--fresh begins anew, --finish takes what there is: expected one of them")
     from monitor.scoring.references import require
@@ -160,6 +178,7 @@ def fit(
         board=tensorboard,
         fresh=fresh,
         finish=finish,
+        measured=measured,
     )
 
 
@@ -304,6 +323,7 @@ def distil(
     model: Annotated[
         str | None, typer.Option(help="A further teacher for --fill: any reference; its answer counts as one more.")
     ] = None,
+    refit: RefitOption = False,
     skip_bad: SkipOption = False,
 ) -> None:
     """Blend labels with what teachers say who never saw the row, nor a near-copy of it; a plain fit trains the student.
@@ -318,7 +338,7 @@ def distil(
     """
     from trainer.config import from_command_line
 
-    asked = from_command_line(recipe, files or [], head or [], data, {})
+    asked = from_command_line(recipe, files or [], head or [], data, {"refit": refit or None})
     from monitor.scoring.references import require
 
     for reference in (model, None if teacher is Teacher.LINEAR else asked.base):

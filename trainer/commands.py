@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from monitor.core.manifest import NAME, Manifest, parse
+from monitor.errors import ConfigurationError
 from monitor.scoring.references import locate
 from monitor.types import ModelId
 from trainer.audit import Fate, Finding, audit, mended
@@ -34,12 +36,14 @@ def run_fit(
     board: Path | None = None,
     fresh: bool = False,
     finish: bool = False,
+    measured: str | None = None,
 ) -> None:
     """Fit, and write the artefact into `out`; progress goes to standard error, the artefact's id to standard output.
 
     `board` is a folder for TensorBoard. Interrupted, the same call goes on where it stopped; `fresh` begins anew,
-    `finish` takes the best epoch so far.
+    `finish` takes the best epoch so far. `measured` is the model whose figures a refit states, a reference.
     """
+    stated = stated_by(measured, recipe) if measured is not None else None
     console = Console(stderr=True)
     if threads:
         torch.set_num_threads(threads)
@@ -50,7 +54,9 @@ def run_fit(
     require_rows(data)
     if fresh:
         forget(out)
-    identity = teach(recipe, data, base, out, licence=licence, console=console, board=board, finish=finish)
+    identity = teach(
+        recipe, data, base, out, licence=licence, console=console, board=board, finish=finish, measured=stated
+    )
     sys.stdout.write(f"{identity} {out}\n")
 
 
@@ -64,8 +70,9 @@ def teach(
     console: Console,
     board: Path | None,
     finish: bool = False,
+    measured: tuple[ModelId, Manifest] | None = None,
 ) -> ModelId:
-    """Fit with a bar of progress, write the artefact into `out`, and return its id; see `fit` for `finish`.
+    """Fit with a bar of progress, write the artefact into `out`, and return its id; see `fit` and `write`.
 
     SIGINT or SIGTERM ends it at the next step: it raises Stopped, and what was learned is kept.
     """
@@ -80,9 +87,27 @@ def teach(
                 listener(event)
 
         network = fit(recipe, data, base, out, tell, halted=interrupts.came, finish=finish)
-    identity = write(network, recipe, data, base, out, licence=licence)
+    identity = write(network, recipe, data, base, out, licence=licence, measured=measured)
     forget(out)
     return identity
+
+
+def stated_by(reference: str, recipe: Recipe) -> tuple[ModelId, Manifest]:
+    """Return the model whose figures a refit states. Raise ConfigurationError where it is not one to state them."""
+    if not recipe.fit.refit:
+        raise ConfigurationError("--measured: expected --refit beside it; a plain fit states figures of its own")
+    manifest_file = locate(reference) / NAME
+    try:
+        manifest, identity = parse(manifest_file.read_bytes(), str(manifest_file))
+    except OSError as error:
+        raise ConfigurationError(f"--measured: {manifest_file}: cannot read it ({error.strerror})") from error
+    if set(manifest.heads) != set(recipe.heads) or not manifest.metrics or manifest.measured:
+        raise ConfigurationError(
+            f"--measured {reference}: found the heads {', '.join(manifest.heads)} and figures of "
+            f"{manifest.measured or (identity if manifest.metrics else 'nobody')}; expected figures of its own for the "
+            f"heads {', '.join(recipe.heads)}"
+        )
+    return identity, manifest
 
 
 def tell_data(

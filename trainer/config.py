@@ -96,6 +96,7 @@ class FitRecipe(_Strict):
     precision: Literal["bf16", "fp16", "fp32"] = "bf16"  # fp16 on a GPU only
     dev: Share = 0.1  # of the training rows' groups
     limit: int = Field(128, ge=16, le=512)  # tokens
+    refit: bool = False  # rows marked valid learn too: for the weights that ship, once the recipe has been measured
     seed: int = 1
 
     @model_validator(mode="after")
@@ -120,7 +121,7 @@ class Range(_Strict):
 
 
 Space: TypeAlias = dict[str, Range | tuple[bool | int | float | str, ...]]
-FIXED = ("seed", "dev")  # keys of [fit] that decide which rows the trials are judged by
+FIXED = ("seed", "dev", "refit")  # keys of [fit] that decide which rows the trials are judged by
 
 
 class Recipe(_Strict):

@@ -114,6 +114,8 @@ def load(recipe: Recipe, folder: Path, *, skip_bad: bool = False, carve: bool = 
         shown = "\n".join(str(problem) for problem in problems[:20])
         raise ConfigurationError(f"{len(problems)} bad rows:\n{shown}")
     labels = {head: _labels(rows, head, recipe) for head in recipe.heads}
+    if recipe.fit.refit:
+        rows = [replace(row, split=TRAIN) if row.split == VALID else row for row in rows]
     rows = _grouped(rows)
     rows, leaks = _carve(rows, recipe.fit) if carve else (rows, [])
     return Data(rows=rows, labels=labels, sha256=hashes, leaks=leaks), problems

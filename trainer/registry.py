@@ -49,8 +49,20 @@ GOLDEN = (  # written for the project; the last names its company far behind the
 )
 
 
-def write(network: Network, recipe: Recipe, data: Data, base: Base, out: Path, *, licence: str) -> ModelId:
-    """Calibrate on the development part, evaluate on the valid part, and write the artefact into `out`."""
+def write(
+    network: Network,
+    recipe: Recipe,
+    data: Data,
+    base: Base,
+    out: Path,
+    *,
+    licence: str,
+    measured: tuple[ModelId, Manifest] | None = None,
+) -> ModelId:
+    """Calibrate on the development part, evaluate on the valid part, and write the artefact into `out`.
+
+    With `measured`, a model that the same recipe made without the rows marked valid, its figures are stated.
+    """
     network = _halved(network).eval()
     preparer = base.preparer(recipe)
     heads = _calibrated(network, recipe, data, preparer)
@@ -75,7 +87,8 @@ def write(network: Network, recipe: Recipe, data: Data, base: Base, out: Path, *
         token_limit=recipe.fit.limit,
         preparation=GLOSSED if glossary else PLAIN,
         markers=MARKERS,
-        metrics=_metrics(network, heads, data, preparer),
+        metrics=measured[1].metrics if measured else _metrics(network, heads, data, preparer),
+        measured=measured[0] if measured else None,
         training=_training(recipe, data),
         licence=licence,
         files={name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in written},

@@ -92,6 +92,7 @@ class Manifest(_Strict):
     preparation: int  # version of the text preparation
     markers: tuple[str, str]
     metrics: dict[str, JsonValue] = Field(default_factory=dict)
+    measured: ModelId | None = None  # the model whose figures these are, where it is another: see `fit --refit`
     training: tuple[TrainingFile, ...] = ()
     licence: str
     files: dict[FileName, Sha256] = Field(min_length=1)

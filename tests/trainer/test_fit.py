@@ -16,7 +16,7 @@ from monitor.scoring.worker import judge_all
 from tests.trainer.conftest import SIGNS, headlines, recipe
 from trainer.batches import length_grouped
 from trainer.calibrate import calibration_error, probabilities, temperature
-from trainer.commands import run_fit
+from trainer.commands import run_fit, stated_by
 from trainer.config import HeadRecipe, heads_from, recipe_for, require_files
 from trainer.data import load
 from trainer.evaluate import confusion, report
@@ -84,6 +84,32 @@ def test_evaluate_refuses_rows_that_say_nothing_to_the_model(fitted: Path, rows_
             "valid",
             skip_bad=False,
         )
+
+
+def test_a_refit_learns_the_held_out_rows_and_states_whose_figures_it_bears(
+    fitted: Path, rows_file: Path, base: Path, tmp_path: Path
+) -> None:
+    asked = recipe(rows_file, base, epochs=1, refit=True)
+    run_fit(
+        asked, Path(), tmp_path / "refit", skip_bad=False, licence="CC0-1.0", threads=None, measured=f"path:{fitted}"
+    )
+    manifest, _ = parse((tmp_path / "refit" / "manifest.json").read_bytes(), "manifest.json")
+    former, identity = parse((fitted / "manifest.json").read_bytes(), "manifest.json")
+    assert manifest.training[0].rows > former.training[0].rows
+    assert manifest.metrics == former.metrics
+    assert manifest.measured == identity
+    assert f"gave these to `{identity}`" in (tmp_path / "refit" / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("refit", "message"), [(False, "expected --refit beside it"), (True, "expected figures of its own")]
+)
+def test_only_a_refit_states_figures_and_only_of_the_same_heads(
+    fitted: Path, rows_file: Path, base: Path, *, refit: bool, message: str
+) -> None:
+    asked = recipe(rows_file, base, refit=refit).model_copy(update={"heads": {"sentiment": SIGNS}})
+    with pytest.raises(ConfigurationError, match=message):
+        stated_by(f"path:{fitted}", asked)
 
 
 def test_artefacts_are_listed_with_what_they_reached(fitted: Path) -> None:
