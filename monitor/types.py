@@ -213,7 +213,10 @@ class SignalKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signal:
-    """One decision of the detector about one key, with what it rests on."""
+    """One decision of the detector about one key, with what it rests on.
+
+    A surge names what it counted: the stories of the buckets from `first` on, before `end`.
+    """
 
     key: Key
     kind: SignalKind
@@ -227,9 +230,13 @@ class Signal:
     publishers: int  # independent publishers of the negative stories
     model: ModelId
     late: bool = False
+    flow: float = 0.0  # stories, whatever their mood, that are normal in the window; of a share: those it holds
+    first: datetime | None = None
+    end: datetime | None = None
+    taught: ModelId | None = None  # the model that taught what is normal, where that is another one
 
     def __post_init__(self) -> None:
-        require_utc(self, "at")
+        require_utc(self, "at", "first", "end")
 
 
 class Severity(StrEnum):

@@ -26,7 +26,7 @@ from monitor.core.detect.baseline import (
 )
 from monitor.core.detect.budget import WINDOWS, silence_rate
 from monitor.core.detect.calendar import BUCKETS
-from monitor.core.detect.judging import Finding, Window, alarms_of, judge, normal_of
+from monitor.core.detect.judging import Finding, Window, alarms_of, flow_of, judge, normal_of
 from monitor.core.detect.learning import blinded, learn_until, take_stock, trim
 from monitor.core.detect.state import (
     KEPT,
@@ -336,11 +336,12 @@ def _step(firing: Firing, rules: Rules) -> tuple[int, int]:
 
 
 def _signal(draft: Draft, key: Key, finding: Finding, now: datetime, *, late: bool) -> Signal:
+    end, length = finding.window.last + 1, WINDOWS[finding.window.index]
     return Signal(
         key=key,
         kind=finding.kind,
-        at=min(now, moment_of(finding.window.last + 1)),
-        window=WINDOWS[finding.window.index] * BUCKET,
+        at=min(now, moment_of(end)),
+        window=length * BUCKET,
         observed=finding.window.total.weight,
         expected=finding.expected,
         chance=min(finding.chance, float(BUCKETS)),  # "all the time" is once a bucket
@@ -349,4 +350,8 @@ def _signal(draft: Draft, key: Key, finding: Finding, now: datetime, *, late: bo
         publishers=finding.publishers,
         model=draft.pulse.model or ModelId(""),
         late=late,
+        flow=flow_of(normal_of(draft, key), finding),
+        first=moment_of(min(max(end - length, draft.keys[key].told + 1), end)),
+        end=moment_of(end),
+        taught=draft.pulse.taught,
     )

@@ -123,3 +123,15 @@ def judge(normal: Normal, window: Window, kind: SignalKind) -> Finding:
     end = window.last + 1
     mean, excess = moments(group, window.index, end - WINDOWS[window.index], end, rate)
     return Finding(kind, window, mean * group.unit, cluster_rate(count, mean, excess, pace))
+
+
+def flow_of(normal: Normal, finding: Finding) -> float:
+    """Return how many stories, whatever their mood, are normal in the window: at least the negative ones.
+
+    Where a share is judged these are the stories that there are.
+    """
+    if finding.kind is SignalKind.SHARE:
+        return float(finding.window.total.stories)
+    end = finding.window.last + 1
+    rate = normal.level.stream(normal.group, normal.hour)
+    return max(rate.mean * normal.group.season.span(end - WINDOWS[finding.window.index], end), finding.expected)

@@ -23,6 +23,11 @@ def test_ten_bad_stories_in_half_an_hour_raise_one_surge_that_says_what_it_rests
     assert first.observed > 5 * first.expected > 0
     assert 0 < first.chance <= desk.state.pulse.surge
     assert desk.now - timedelta(minutes=30) <= first.at <= desk.now
+    assert first.first is not None
+    assert first.end is not None
+    assert first.end - first.first == first.window
+    assert first.first < first.at <= first.end
+    assert first.stories > first.flow > first.expected  # half of the calm stories are negative
 
 
 def test_a_growing_surge_is_told_again_only_when_it_is_much_less_likely_or_doubled(desk: Desk) -> None:
@@ -53,8 +58,11 @@ def test_one_more_story_after_the_calm_does_not_bring_the_old_surge_back(desk: D
 def test_a_second_surge_after_the_calm_is_told(desk: Desk) -> None:
     desk.calm(5)
     desk.surge(10)
+    over = desk.now
     desk.wait(timedelta(hours=12))
-    assert any(signal.kind is SignalKind.SURGE for signal in desk.surge(10))
+    surges = [signal for signal in desk.surge(10) if signal.kind is SignalKind.SURGE]
+    assert surges
+    assert all(signal.first is not None and signal.first > over for signal in surges)
 
 
 def test_nothing_fires_while_the_first_day_is_being_learned(desk: Desk) -> None:
@@ -159,7 +167,9 @@ def test_a_share_of_bad_news_that_jumps_is_told_though_the_volume_is_the_same(de
     for hour in range(24):
         desk.wait(timedelta(hours=1))
         said += desk.story("topic:rates", negative=2 + hour % 2, other=1 + hour % 2, publisher=f"{hour % 3}.example")
-    assert SignalKind.SHARE in [signal.kind for signal in said]
+    shares = [signal for signal in said if signal.kind is SignalKind.SHARE]
+    assert shares
+    assert [signal.flow for signal in shares] == [signal.stories for signal in shares]
 
 
 def feed(desk: Desk, hours: int, sources: tuple[str, ...]) -> None:
