@@ -58,6 +58,7 @@ class Timeliness(StrEnum):
     """What an article may do to the needle, by how long after its publication the source handed it over."""
 
     LIVE = "live"
+    DAY = "day"  # of an archive that names only the day: known at its end, in no window shorter than a day
     LATE = "late"  # the backlog after an outage: decided at its own times, told once, marked late
     HISTORY = "history"  # a feed's first poll, an import, stale news: feeds the baseline and raises nothing
 
@@ -79,6 +80,7 @@ class RawItem:
     language: str | None = None
     gap: timedelta = timedelta(0)  # since the source's last success: after an outage a backlog is expected
     history: bool = False
+    daily: bool = False  # only the day is known: `published` is its last second
 
     def __post_init__(self) -> None:
         require_utc(self, "handed_over", "received", "published")

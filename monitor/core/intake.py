@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from monitor.core.identity import article_id, digest
+from monitor.core.moments import DAWN
 from monitor.core.text.language import settle_language
 from monitor.core.text.normalise import clean
 from monitor.core.text.signature import sign
@@ -18,7 +19,6 @@ from monitor.types import Article, DeadLetter, RawItem, Timeliness, document_of
 if TYPE_CHECKING:
     from tldextract import TLDExtract
 
-_DAWN = datetime(1990, 1, 1, tzinfo=UTC)  # what claims to be older says only that its clock was never set
 _LONGEST_TITLE = 120  # characters of a title that is taken from the text
 _SENTENCE = re.compile(r".*?(?:[。!?！？]|[.](?=\s))")
 _BREAK = re.compile(r"[\s,;:，；：、]")
@@ -114,7 +114,7 @@ def event_time(item: RawItem) -> datetime:
     Where no time is given, or one before 1990, that is when we received it. A source that knows only the day should
     hand over no time for the current day: midnight would make today's news stale.
     """
-    if item.published is None or item.published < _DAWN:
+    if item.published is None or item.published < DAWN:
         return item.received
     return min(item.published, item.received)
 
@@ -128,9 +128,13 @@ def timeliness(item: RawItem, published: datetime, rules: IntakeRules) -> Timeli
     - *Publication to receipt* is what the desk feels. Within the lateness allowed the article is live; beyond, it is
       the backlog of an outage, the source's or our own (a topic keeps what was handed over while we were down), and
       late: decided at its own time and told once.
+
+    An archive's item of which only the day is known is known at that day's end.
     """
     if item.history or item.handed_over - published > rules.lateness + item.gap:
         return Timeliness.HISTORY
+    if item.daily:
+        return Timeliness.DAY
     return Timeliness.LIVE if item.received - published <= rules.lateness else Timeliness.LATE
 
 

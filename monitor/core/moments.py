@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
+DAWN = datetime(1990, 1, 1, tzinfo=UTC)  # what claims to be older says only that its clock was never set
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}|\d{8}")
 UNIX = re.compile(r"\d{10}(\d{3})?(\.\d+)?")
 MILLISECONDS = 10**11  # as seconds that would be the year 5138
@@ -26,6 +27,16 @@ def read_moment(value: str | float) -> datetime:
     except (ValueError, OverflowError, OSError) as error:
         raise ValueError(f"found {value!r}; expected a time such as 2024-05-17T09:30:00Z") from error
     return moment
+
+
+def is_day(value: str | float) -> bool:
+    """Tell whether a time that `read_moment` reads names a day and no time of it."""
+    return isinstance(value, str) and DAY.fullmatch(value.strip()) is not None
+
+
+def end_of_day(moment: datetime) -> datetime:
+    """Return the last second of a moment's day, UTC."""
+    return moment.replace(hour=23, minute=59, second=59, microsecond=0)
 
 
 def _unix(value: float) -> datetime:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 
+from monitor.core.moments import DAWN
 from monitor.errors import ConfigurationError, SourceError
 from monitor.ports import Batch, Clock
 from monitor.sources.lines import ENDINGS, Line, read_lines
@@ -16,6 +17,7 @@ from monitor.sources.records import Unreadable, field_names, read_record
 from monitor.types import DeadLetter, Json, Position, RawItem, SourceId
 
 CHUNK = 200  # items in one batch
+SECOND = timedelta(seconds=1)
 HEAD = 1024  # bytes at a file's beginning that tell whether it is still the same file
 
 
@@ -44,7 +46,9 @@ class ArchiveSource:
     fields           where the files keep what; see `field_names`
     history          the items feed the baseline and raise nothing: an import
     as_of_published  the items count as received when they were published, so that their days can be lived through
-                     again; one without a time becomes a dead letter. They come in the order of the files.
+                     again; those of which only the day is known, at its end, the next midnight UTC. One without a
+                     time, or with one that cannot be (before 1990, after now), becomes a dead letter. They come in
+                     the order of the files.
 
     A record that cannot be read becomes a dead letter whose error names file and line. Each file has a position of its
     own, so that one which is new, or has grown, is read where it was left.
@@ -111,8 +115,14 @@ class ArchiveSource:
             if record.published is None:
                 names = ", ".join(self._fields["published"])
                 return self._bury(file, line, f"there is no time; expected one of {names}", now)
-            received = record.published
-        return record.item(self._source, line.raw, received, history=self._history)
+            if not DAWN <= record.published <= now:
+                told = (
+                    f"the time {record.published:%Y-%m-%d %H:%M} lies before 1990 or ahead of us: expected a past one"
+                )
+                return self._bury(file, line, told, now)
+            received = record.published + SECOND if record.daily else record.published
+        daily = self._as_of_published and record.daily
+        return record.item(self._source, line.raw, received, history=self._history, daily=daily)
 
     def _bury(self, file: Path, line: Line, error: str, now: datetime) -> DeadLetter:
         return DeadLetter(source=self._source, raw=line.raw, error=f"{file}:{line.number}: {error}", received=now)

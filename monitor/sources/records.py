@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
-from monitor.core.moments import read_moment
+from monitor.core.moments import end_of_day, is_day, read_moment
 from monitor.errors import ConfigurationError, NewsquakeError
 from monitor.types import Json, RawItem, SourceId
 
@@ -42,10 +42,13 @@ class Record:
     url: str | None
     id: str | None
     publisher: str | None
-    published: datetime | None
+    published: datetime | None  # where only the day is known: its last second
     language: str | None
+    daily: bool  # only the day is known
 
-    def item(self, source: SourceId, raw: bytes, received: datetime, *, history: bool = False) -> RawItem:
+    def item(
+        self, source: SourceId, raw: bytes, received: datetime, *, history: bool = False, daily: bool = False
+    ) -> RawItem:
         """Return the item that a source hands over with this record, at the moment it is received."""
         return RawItem(
             source=source,
@@ -60,6 +63,7 @@ class Record:
             published=self.published,
             language=self.language,
             history=history,
+            daily=daily,
         )
 
 
@@ -82,7 +86,8 @@ def whole(text: str) -> str:
 def read_record(record: Mapping[str, Json], fields: Fields) -> Record:
     """Read an object by the names in `fields`; what else it holds is nobody's business here.
 
-    null and the empty text count as absent. Raises Unreadable.
+    null and the empty text count as absent. Only the day is known where the time is a bare day, or where the record
+    says so by `resolution: day`. Raises Unreadable.
     """
     found: dict[str, tuple[str, Json]] = {}
     taken: set[str] = set()
@@ -96,14 +101,16 @@ def read_record(record: Mapping[str, Json], fields: Fields) -> Record:
     if "title" not in found and "text" not in found:
         names = ", ".join(dict.fromkeys((*fields["title"], *fields["text"])))
         raise Unreadable(f"there is no text; expected at least one of {names}")
+    published, daily = _moment(found.get("published"), record.get("resolution"))
     return Record(
         title=_text(found.get("title")) or "",
         text=_text(found.get("text")) or "",
         url=_text(found.get("url")),
         id=_text(found.get("id"), or_number=True),
         publisher=_text(found.get("publisher")),
-        published=_moment(found.get("published")),
+        published=published,
         language=_text(found.get("language")),
+        daily=daily,
     )
 
 
@@ -118,13 +125,16 @@ def _text(found: tuple[str, Json] | None, *, or_number: bool = False) -> str | N
     return whole(value)
 
 
-def _moment(found: tuple[str, Json] | None) -> datetime | None:
+def _moment(found: tuple[str, Json] | None, resolution: Json) -> tuple[datetime | None, bool]:
+    """Return the time, and whether no more than its day is known."""
     if found is None:
-        return None
+        return None, False
     name, value = found
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise Unreadable(f"{name} is {KINDS[type(value)]}; expected a time such as 2024-05-17T09:30:00Z")
     try:
-        return read_moment(value)
+        moment = read_moment(value)
     except ValueError as error:
         raise Unreadable(f"{name}: {error}") from error
+    daily = resolution == "day" or is_day(value)
+    return end_of_day(moment) if daily else moment, daily

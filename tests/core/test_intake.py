@@ -198,6 +198,11 @@ def test_a_first_poll_is_history_however_fresh() -> None:
     assert article(published=NOON, history=True).timeliness is Timeliness.HISTORY
 
 
+def test_news_of_which_only_the_day_is_known_is_told_apart() -> None:
+    assert article(published=NOON, daily=True).timeliness is Timeliness.DAY
+    assert article(published=NOON, daily=True, history=True).timeliness is Timeliness.HISTORY
+
+
 def test_how_long_news_is_news_can_be_chosen() -> None:
     made = read(item(published=NOON - 7 * HOUR), IntakeRules(lateness=8 * HOUR))
     assert isinstance(made, Article)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -216,9 +216,38 @@ async def test_a_day_can_be_lived_through_again(tmp_path: Path) -> None:
     assert isinstance(second, RawItem)
     noon, night = datetime(2019, 3, 10, 12, tzinfo=UTC), datetime(2019, 3, 10, 23, 59, 59, tzinfo=UTC)
     assert (first.received, first.handed_over, first.published, first.history) == (noon, noon, noon, False)
-    assert (second.received, second.published) == (night, night)
+    assert (second.received, second.published) == (night + timedelta(seconds=1), night)
+    assert (first.daily, second.daily) == (False, True)
     assert isinstance(third, DeadLetter)
     assert "there is no time; expected one of published, date, timestamp" in third.error
+
+
+async def test_a_record_that_says_so_is_known_at_the_end_of_its_day(tmp_path: Path) -> None:
+    noon = "2019-03-10T12:00:00Z"
+    path = write(
+        tmp_path / "a.jsonl",
+        {"title": "A", "published": noon, "resolution": "day"},
+        {"title": "B", "published": noon, "resolution": "minute"},
+    )
+    first, second = await items(path, history=False, as_of_published=True)
+    assert isinstance(first, RawItem)
+    assert isinstance(second, RawItem)
+    assert (first.received, first.daily) == (datetime(2019, 3, 11, tzinfo=UTC), True)
+    assert (second.received, second.daily) == (datetime(2019, 3, 10, 12, tzinfo=UTC), False)
+    imported, _ = await items(path)
+    assert isinstance(imported, RawItem)
+    assert (imported.published, imported.daily) == (datetime(2019, 3, 10, 23, 59, 59, tzinfo=UTC), False)
+
+
+async def test_times_that_cannot_be_are_named_and_end_nothing(tmp_path: Path) -> None:
+    days = ("1969-12-31", "9999-12-31", "2019-03-10")
+    path = write(tmp_path / "a.jsonl", *({"title": "A", "published": day} for day in days))
+    first, second, third = await items(path, history=False, as_of_published=True)
+    assert isinstance(first, DeadLetter)
+    assert isinstance(second, DeadLetter)
+    assert isinstance(third, RawItem)
+    assert "a.jsonl:1: the time 1969-12-31 23:59 lies before 1990 or ahead of us" in first.error
+    assert "a.jsonl:2: the time 9999-12-31 23:59" in second.error
 
 
 async def test_a_path_without_archives_is_a_configuration_error(tmp_path: Path) -> None:

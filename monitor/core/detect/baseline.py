@@ -202,12 +202,12 @@ def moments(group: Group, window: int, first: int, end: int, rate: Rate) -> tupl
     return mean, group.surge.factors[window] - 1.0 + mean * doubt
 
 
-def learned_hour(group: Group, exposed: float, hour: int, stories: float) -> Group:
-    """Return the group after one more hour: time watched, exposure and season."""
+def learned_hour(group: Group, exposed: float, hour: int, stories: float, of_day: float = 0.0) -> Group:
+    """Return the group after one more hour: time watched, exposure and season. `of_day` as in `Season.learn`."""
     return replace(
         group,
         watched=group.watched + 1,
         settled=group.settled + 1,
         exposure=group.exposure * fade(1.0) + exposed,
-        season=group.season.learn(hour, stories, group.stream.factors[1]),
+        season=group.season.learn(hour, stories, group.stream.factors[1], of_day),
     )

@@ -43,13 +43,19 @@ class Season:
     doubts: tuple[float, ...]
     sums: tuple[float, ...]
 
-    def learn(self, hour: int, stories: float, clustering: float) -> Season:
-        """Return the season after one more watched hour with so many stories."""
+    def learn(self, hour: int, stories: float, clustering: float, of_day: float = 0.0) -> Season:
+        """Return the season after one more watched hour with so many stories.
+
+        `of_day` stories came at some time of the 24 hours that end with this one: each hour gets its part.
+        """
         keep = math.exp(-1.0 / MEMORY)
         slot = slot_of(hour)
         counts = [value * keep for value in self.counts]
         watched = [value * keep for value in self.watched]
         counts[slot] += stories
+        if of_day:
+            for back in range(24):
+                counts[slot_of(hour - back)] += of_day / 24.0
         watched[slot] += 1.0
         return season_from(counts, watched, clustering)
 

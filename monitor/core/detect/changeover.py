@@ -37,7 +37,7 @@ from monitor.core.detect.detector import GAP, Decision, decide
 from monitor.core.detect.judging import Window, judge, normal_of
 from monitor.core.detect.learning import SHARE_STORIES, relevel
 from monitor.core.detect.state import KEPT, Draft, Firing, State
-from monitor.core.detect.windows import Cell, Tally, Track, added, bucket_of, moment_of, tallies, tally, trimmed
+from monitor.core.detect.windows import DAY, Cell, Tally, Track, added, bucket_of, moment_of, tallies, tally, trimmed
 from monitor.core.keys import group_of
 from monitor.types import Key, ModelId, Rollup, SignalKind, Timeliness
 
@@ -263,7 +263,8 @@ def _carried(former: Draft, draft: Draft, key: Key, firing: Firing, present: int
 def _chance(draft: Draft, key: Key, firing: Firing, present: int) -> float:
     """Return how unlikely the window of a surge is now."""
     first = max(present - WINDOWS[firing.window], draft.keys[key].told) + 1
-    total = tally(draft.tracks.get(key, ()), _model(draft), first, present)
+    daily = WINDOWS[firing.window] >= DAY
+    total = tally(draft.tracks.get(key, ()), _model(draft), first, present, daily=daily)
     kind = SignalKind.SHARE if firing.share else SignalKind.SURGE
     return judge(normal_of(draft, key), Window(firing.window, present, total), kind).chance
 

@@ -42,6 +42,7 @@ from monitor.core.detect.state import (
     load,
 )
 from monitor.core.detect.windows import (
+    DAY,
     added,
     bucket_of,
     moment_of,
@@ -178,7 +179,8 @@ def _relax(draft: Draft, key: Key, now: datetime) -> Signal | None:
     if firing is None or pulse.model is None:
         return None
     length = WINDOWS[firing.window]
-    total = tally(draft.tracks.get(key, ()), pulse.model, max(bucket - length, record.told) + 1, bucket)
+    first = max(bucket - length, record.told) + 1
+    total = tally(draft.tracks.get(key, ()), pulse.model, first, bucket, daily=length >= DAY)
     kind = SignalKind.SHARE if firing.share else SignalKind.SURGE
     found = judge(normal_of(draft, key), Window(firing.window, bucket, total), kind)
     level = pulse.share if firing.share else pulse.surge
@@ -211,7 +213,7 @@ def _count(draft: Draft, rollup: Rollup, now: datetime) -> list[Signal]:
     if rollup.timeliness is Timeliness.HISTORY:
         _recall(draft, rollup, bucket)
         return signals
-    if rollup.timeliness is Timeliness.LIVE and rollup.model != draft.pulse.model:
+    if rollup.timeliness is not Timeliness.LATE and rollup.model != draft.pulse.model:
         _serve(draft, rollup.model, present)
     _learn_straggler(draft, rollup, bucket)
     if bucket >= draft.pulse.hour * BUCKETS - KEPT:
@@ -303,7 +305,10 @@ def _test(draft: Draft, rollup: Rollup, bucket: int, now: datetime) -> list[Sign
     for last in ends:
         totals = tallies(track, rollup.model, last, record.told + 1, WINDOWS)
         for index, total in enumerate(totals):
-            if last < bucket + WINDOWS[index] and total.negative >= draft.rules.stories:
+            gained = last < bucket + WINDOWS[index] and (
+                WINDOWS[index] >= DAY or rollup.timeliness is not Timeliness.DAY
+            )
+            if gained and total.negative >= draft.rules.stories:
                 alarms += alarms_of(draft, key, normal, Window(index, last, total))
     if not alarms:
         return []

@@ -10,7 +10,7 @@ from monitor.core.detect.baseline import Group, Level, Rate, moments
 from monitor.core.detect.budget import WINDOWS, cluster_rate, share_rate
 from monitor.core.detect.learning import SHARE_STORIES
 from monitor.core.detect.state import Draft
-from monitor.core.detect.windows import Tally, Track, origins
+from monitor.core.detect.windows import DAY, Tally, Track, origins
 from monitor.core.keys import group_of
 from monitor.types import Key, Origin, SignalKind
 
@@ -63,7 +63,8 @@ def alarms_of(draft: Draft, key: Key, normal: Normal, window: Window) -> list[Fi
     if not found or pulse.model is None:
         return []
     first = max(window.last - WINDOWS[window.index] + 1, draft.keys[key].told + 1)
-    brought = origins(draft.tracks[key], pulse.model, first, window.last)
+    daily = WINDOWS[window.index] >= DAY
+    brought = origins(draft.tracks[key], pulse.model, first, window.last, daily=daily)
     ordinary = judge(normal, window, SignalKind.SURGE).expected / normal.group.unit
     counted = _vouched(draft, key, brought, ordinary) if brought else window.total.negative  # bare counts: unknown
     if counted < rules.stories:

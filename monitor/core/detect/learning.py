@@ -17,7 +17,7 @@ from monitor.core.detect.baseline import Group, Level, fade, learned_hour
 from monitor.core.detect.budget import CAUTION, SHARE, WEEK_HOURS, WINDOWS, ladder, solve_level, threshold
 from monitor.core.detect.calendar import BUCKETS
 from monitor.core.detect.state import KEPT, Draft, KeyState
-from monitor.core.detect.windows import Tally, feeders, tally, trimmed
+from monitor.core.detect.windows import DAY, Tally, Track, feeders, tally, trimmed, within
 from monitor.core.keys import group_of, source_key
 from monitor.types import Key, ModelId, SourceId
 
@@ -109,11 +109,14 @@ def _learned_group(draft: Draft, group: Group, keys: Sequence[Key], exposed: flo
     active = [(place, key) for place, key in enumerate(keys) if key in draft.tracks]
     for window, first, end in closing_windows(hour):
         span, past = group.season.span(first, end), fade((end - first) / BUCKETS)
-        sums = [(place, tally(draft.tracks[key], model, first, end - 1)) for place, key in active]
+        whole = WINDOWS[window] >= DAY
+        mute = [] if whole else [place for place, key in active if any(cell.daily for cell in draft.tracks[key])]
+        sums = [(place, tally(draft.tracks[key], model, first, end - 1, daily=whole)) for place, key in active]
         for which, seen in (("surge", rates), ("stream", flows)):
             unit = group.unit if which == "surge" else 1.0
             clustering = (surge if which == "surge" else stream).factors[window]
             means = np.array([rate.mean * span / unit if old else 0.0 for rate, old in zip(seen, known, strict=True)])
+            means[mute] = 0.0  # when its stories came is unknown
             counts = np.zeros(len(keys))
             for place, total in sums:
                 count = round(total.weight / unit) if which == "surge" else total.stories
@@ -125,10 +128,11 @@ def _learned_group(draft: Draft, group: Group, keys: Sequence[Key], exposed: flo
                 surge = surge.learn(window, counts, means, certainties, past)
             else:
                 stream = stream.learn(window, counts, means, certainties, past)
-    first = hour * BUCKETS
-    total = _sum(draft, model, [key for _, key in active], first, first + BUCKETS - 1)
+    first, last = hour * BUCKETS, hour * BUCKETS + BUCKETS - 1
+    total = _sum(draft, model, [key for _, key in active], first, last)
+    of_day = sum(_daily(draft.tracks[key], model, first, last).stories for _, key in active)
     return replace(
-        learned_hour(group, exposed, hour, float(total.stories)),
+        learned_hour(group, exposed, hour, float(total.stories - of_day), float(of_day)),
         surge=surge,
         stream=stream,
         weight=group.weight * fade(1.0) + total.weight,
@@ -139,6 +143,14 @@ def _learned_group(draft: Draft, group: Group, keys: Sequence[Key], exposed: flo
 def _sum(draft: Draft, model: ModelId, keys: Sequence[Key], first: int, last: int) -> Tally:
     sums = [tally(draft.tracks[key], model, first, last) for key in keys]
     return Tally(sum(s.stories for s in sums), sum(s.negative for s in sums), math.fsum(s.weight for s in sums))
+
+
+def _daily(track: Track, model: ModelId, first: int, last: int) -> Tally:
+    """Return what the stories of whole days come to in buckets first..last."""
+    daily = Tally()
+    for cell in within(track, model, first, last):
+        daily = daily.plus(cell) if cell.daily else daily
+    return daily
 
 
 def _censored(draft: Draft, window: int, count: float, mean: float, excess: float) -> float:
@@ -164,7 +176,10 @@ def _learn_key(draft: Draft, key: Key, before: Group, group: Group, exposed: flo
     fed = record.fed
     if heard and draft.pulse.model is not None:
         total = tally(track, draft.pulse.model, first, last)
-        weight = _normal_weight(draft, record, before, total.weight)
+        timed = tally(track, draft.pulse.model, first, last, daily=False)
+        daily = _daily(track, draft.pulse.model, first, last)
+        weight = _normal_weight(draft, record, before, timed.weight, 1)
+        weight += _normal_weight(draft, record, before, daily.weight, WINDOWS.index(DAY))
         level = replace(level, weight=level.weight + weight, stories=level.stories + total.stories)
         fed = _fed(record, hour + 1, feeders(track, first, last))
     elif fed:
@@ -174,15 +189,16 @@ def _learn_key(draft: Draft, key: Key, before: Group, group: Group, exposed: flo
     draft.set_key(key, replace(record, level=level, fed=fed))
 
 
-def _normal_weight(draft: Draft, record: KeyState, group: Group, weight: float) -> float:
-    """Return how much of an hour's weight is learned: all of it, unless it is a surge that has not lasted a day."""
+def _normal_weight(draft: Draft, record: KeyState, group: Group, weight: float, window: int) -> float:
+    """Return how much of the weight of a window that ends with this hour is learned: all of it, unless it is a surge
+    that has not lasted a day."""
     hour = draft.pulse.hour
-    rate = record.level.surge(group, hour)
-    expected = rate.mean * group.season.span(hour * BUCKETS, (hour + 1) * BUCKETS)
+    rate, end = record.level.surge(group, hour), (hour + 1) * BUCKETS
+    expected = rate.mean * group.season.span(end - WINDOWS[window], end)
     if record.firing is None:
         count, mean = weight / group.unit, expected / group.unit
-        excess = group.surge.factors[1] - 1.0 + mean / rate.certainty
-        return weight * _censored(draft, 1, count, mean, excess) / count if count else weight
+        excess = group.surge.factors[window] - 1.0 + mean / rate.certainty
+        return weight * _censored(draft, window, count, mean, excess) / count if count else weight
     if hour * BUCKETS - record.firing.since >= LASTING:
         return weight
     return min(weight, expected)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
-from monitor.types import BUCKET, EPOCH, ModelId, Origin, Rollup, SourceId
+from monitor.types import BUCKET, EPOCH, ModelId, Origin, Rollup, SourceId, Timeliness
 
 _SECONDS = int(BUCKET.total_seconds())
+DAY = 288  # buckets: no shorter window holds stories of which only the day is known
 
 
 def bucket_of(moment: datetime) -> int:
@@ -24,17 +25,21 @@ def moment_of(bucket: int) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What one bucket brought a key, by one model. `origins` are ordered by publisher, then source."""
+    """What one bucket brought a key, by one model. `origins` are ordered by publisher, then source.
+
+    Stories of which only the day is known lie apart, in `daily` cells of the day's last bucket.
+    """
 
     bucket: int
     model: ModelId
+    daily: bool
     stories: int
     negative: int
     weight: float
     origins: tuple[Origin, ...]
 
 
-Track: TypeAlias = tuple[Cell, ...]  # ordered by bucket, then model
+Track: TypeAlias = tuple[Cell, ...]  # ordered by bucket, then model, then daily
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +50,26 @@ class Tally:
     negative: int = 0
     weight: float = 0.0
 
+    def plus(self, other: Tally | Cell) -> Tally:
+        """Return both together."""
+        return Tally(self.stories + other.stories, self.negative + other.negative, self.weight + other.weight)
+
 
 def added(track: Track, rollup: Rollup) -> Track:
     """Return the track with a rollup's increments in it."""
     cell = Cell(
         bucket_of(rollup.bucket),
         rollup.model,
+        rollup.timeliness is Timeliness.DAY,
         rollup.stories,
         rollup.negative,
         rollup.weight,
         _together(rollup.origins),
     )
     place = len(track)
-    while place and (track[place - 1].bucket, track[place - 1].model) >= (cell.bucket, cell.model):
+    while place and _place(track[place - 1]) >= _place(cell):
         place -= 1
-    if place < len(track) and (track[place].bucket, track[place].model) == (cell.bucket, cell.model):
+    if place < len(track) and _place(track[place]) == _place(cell):
         return (*track[:place], _merged(track[place], cell), *track[place + 1 :])
     return (*track[:place], cell, *track[place:])
 
@@ -72,19 +82,21 @@ def trimmed(track: Track, first: int) -> Track:
     return track[place:]
 
 
-def tally(track: Track, model: ModelId, first: int, last: int) -> Tally:
-    """Return what one model counted in buckets first..last, both included."""
-    return tallies(track, model, last, first, (last - first + 1,))[0]
+def tally(track: Track, model: ModelId, first: int, last: int, *, daily: bool = True) -> Tally:
+    """Return what one model counted in buckets first..last, both included; see `within` for `daily`."""
+    cells = tuple(within(track, model, first, last, daily=daily))
+    return Tally(
+        sum(cell.stories for cell in cells), sum(cell.negative for cell in cells), sum(c.weight for c in cells)
+    )
 
 
 def tallies(track: Track, model: ModelId, last: int, floor: int, lengths: Sequence[int]) -> list[Tally]:
     """Return what one model counted in windows of these ascending lengths that end with bucket `last`.
 
-    Nothing before bucket `floor` is counted.
+    Nothing before bucket `floor` is counted, and the stories of whole days only in windows of a day or more.
     """
     sums: list[Tally] = []
-    stories = negative = 0
-    weight = 0.0
+    timed, daily = Tally(), Tally()
     place = len(track)
     for length in lengths:
         first = max(last - length + 1, floor)
@@ -92,16 +104,18 @@ def tallies(track: Track, model: ModelId, last: int, floor: int, lengths: Sequen
             place -= 1
             cell = track[place]
             if cell.bucket <= last and cell.model == model:
-                stories += cell.stories
-                negative += cell.negative
-                weight += cell.weight
-        sums.append(Tally(stories, negative, weight))
+                if cell.daily:
+                    daily = daily.plus(cell)
+                else:
+                    timed = timed.plus(cell)
+        sums.append(timed.plus(daily) if length >= DAY else timed)
     return sums
 
 
-def origins(track: Track, model: ModelId, first: int, last: int) -> list[Origin]:
-    """Return who brought the negative stories of buckets first..last."""
-    return [origin for cell in within(track, model, first, last) for origin in cell.origins if origin.negative]
+def origins(track: Track, model: ModelId, first: int, last: int, *, daily: bool = True) -> list[Origin]:
+    """Return who brought the negative stories of buckets first..last; see `within` for `daily`."""
+    cells = within(track, model, first, last, daily=daily)
+    return [origin for cell in cells for origin in cell.origins if origin.negative]
 
 
 def feeders(track: Track, first: int, last: int) -> dict[SourceId, int]:
@@ -114,13 +128,17 @@ def feeders(track: Track, first: int, last: int) -> dict[SourceId, int]:
     return fed
 
 
-def within(track: Track, model: ModelId, first: int, last: int) -> Iterator[Cell]:
-    """Yield one model's cells of buckets first..last, newest first."""
+def within(track: Track, model: ModelId, first: int, last: int, *, daily: bool = True) -> Iterator[Cell]:
+    """Yield one model's cells of buckets first..last, newest first; those of whole days only if `daily`."""
     for cell in reversed(track):
         if cell.bucket < first:
             return
-        if cell.bucket <= last and cell.model == model:
+        if cell.bucket <= last and cell.model == model and (daily or not cell.daily):
             yield cell
+
+
+def _place(cell: Cell) -> tuple[int, ModelId, bool]:
+    return cell.bucket, cell.model, cell.daily
 
 
 def _origin(origin: Origin) -> tuple[str, str]:

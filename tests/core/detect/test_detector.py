@@ -158,6 +158,33 @@ def test_the_backlog_of_an_outage_is_decided_at_its_own_time_and_marked_late(des
     assert [signal.kind for signal in desk.wait(timedelta(hours=2))] == [SignalKind.CALM]
 
 
+def days_of_news(desk: Desk, days: int) -> None:
+    """News of which only the day is known: at the end of each, what about three negative stories a day came to."""
+    for _ in range(days):
+        desk.wait(timedelta(days=1))
+        night = desk.now - timedelta(seconds=1)
+        for key in ("entity:acme", "entity:bolt", "entity:cove", "all"):
+            for name in ("one.example", "two.example"):
+                told = desk.random.randrange(4) * (8 if key == "all" else 1)
+                desk.tell([rollup(key, night, told, other=told, publisher=name, timeliness=Timeliness.DAY)])
+
+
+def test_days_of_ordinary_news_that_come_at_once_are_no_surge(desk: Desk) -> None:
+    days_of_news(desk, 30)
+    assert desk.signals == []
+
+
+def test_a_bad_day_is_told_at_its_end_by_the_window_of_a_day(desk: Desk) -> None:
+    days_of_news(desk, 21)
+    desk.wait(timedelta(days=1))
+    night = desk.now - timedelta(seconds=1)
+    brought = [rollup("entity:acme", night, 10, publisher=f"{n}.example", timeliness=Timeliness.DAY) for n in range(3)]
+    said = desk.tell(brought)
+    assert said
+    assert {(signal.key, signal.at, signal.window) for signal in said} == {(ACME, desk.now, timedelta(days=1))}
+    assert [signal.kind for signal in desk.wait(timedelta(days=2))] == [SignalKind.CALM]
+
+
 def test_a_share_of_bad_news_that_jumps_is_told_though_the_volume_is_the_same(desk: Desk) -> None:
     for hour in range(24 * 12):
         desk.wait(timedelta(hours=1))

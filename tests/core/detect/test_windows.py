@@ -5,8 +5,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.core.detect.budget import WINDOWS
-from monitor.core.detect.windows import Track, added, bucket_of, feeders, moment_of, origins, tallies, tally, trimmed
-from monitor.types import ModelId, Rollup
+from monitor.core.detect.windows import (
+    DAY,
+    Track,
+    added,
+    bucket_of,
+    feeders,
+    moment_of,
+    origins,
+    tallies,
+    tally,
+    trimmed,
+)
+from monitor.types import ModelId, Rollup, Timeliness
 
 from .conftest import MONDAY, rollup
 
@@ -14,13 +25,14 @@ M1 = ModelId("m1")
 FIRST = bucket_of(MONDAY)
 ROLLUPS = st.lists(
     st.builds(
-        lambda bucket, negative, other, publisher, model: rollup(
+        lambda bucket, negative, other, publisher, model, timeliness: rollup(
             "entity:acme",
             MONDAY + bucket * timedelta(minutes=5),
             negative,
             other=other,
             publisher=publisher,
             model=model,
+            timeliness=timeliness,
             weight=float(negative),
         ),
         st.integers(0, 400),
@@ -28,6 +40,7 @@ ROLLUPS = st.lists(
         st.integers(0, 3),
         st.sampled_from(["one.example", "two.example", None]),
         st.sampled_from(["m1", "m2"]),
+        st.sampled_from([Timeliness.LIVE, Timeliness.DAY]),
     ),
     max_size=40,
 )
@@ -42,7 +55,9 @@ def test_windows_add_up_what_came_in_them(rollups: list[Rollup], last: int, floo
         inside = [
             one
             for one in rollups
-            if one.model == M1 and max(last - length + 1, floor) <= bucket_of(one.bucket) - FIRST <= last
+            if one.model == M1
+            and (one.timeliness is Timeliness.LIVE or length >= DAY)
+            and max(last - length + 1, floor) <= bucket_of(one.bucket) - FIRST <= last
         ]
         assert total.stories == sum(one.stories for one in inside)
         assert total.negative == sum(one.negative for one in inside)
@@ -60,7 +75,7 @@ def test_the_order_of_arrival_does_not_matter(rollups: list[Rollup], random: Ran
     for one in mixed:
         other = added(other, one)
     assert track == other
-    assert list(track) == sorted(track, key=lambda cell: (cell.bucket, cell.model))
+    assert list(track) == sorted(track, key=lambda cell: (cell.bucket, cell.model, cell.daily))
 
 
 def test_publishers_and_sources_are_told_of_the_window_alone() -> None:
