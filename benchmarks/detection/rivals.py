@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.signal import lfilter
 
 Floats = npt.NDArray[np.float64]
 
@@ -76,6 +77,59 @@ def z_score(counts: Floats) -> Scores:
     return scores_of((hours - mean) / spread, _ripe(hours >= LEAST, WEEK + HOUR))
 
 
+def ewma(counts: Floats) -> Scores:
+    """The exponentially weighted average of an hour's memory, against what it was in the weeks before.
+
+    The chart of S. W. Roberts (1959); mean and spread of the average itself are taken with a memory of a week, and as
+    they were an hour ago. It is silent in its first week.
+    """
+    quick = _faded(counts, HOUR)
+    mean = _late(_settled(quick, WEEK), HOUR)
+    square = _late(_settled(quick**2, WEEK), HOUR)
+    spread = np.sqrt(np.maximum(square - mean**2, 1.0 / WEEK / HOUR))
+    return scores_of((quick - mean) / spread, _ripe(_rolling(counts, 3 * HOUR) >= LEAST, WEEK + HOUR))
+
+
+def cusum(counts: Floats, times: float = 3.0) -> Scores:
+    """The cumulative sum of log likelihood ratios of `times` the usual rate against the usual rate.
+
+    The Poisson chart of J. M. Lucas (1985). Read forward it is also the two-state burst automaton of J. Kleinberg
+    (2002): staying in the busy state saves as much as the sum has risen, entering it costs the factor. The usual rate
+    is that of the week before, as if one story had come in it beside; it is silent in its first week. The least
+    number of stories is asked of a day.
+    """
+    usual = _late((_rolling(counts, WEEK) + 1.0) / WEEK, 1)
+    steps = counts * np.log(times) - usual * (times - 1.0)
+    steps[:, : WEEK + HOUR] = 0.0
+    sums = np.cumsum(steps, axis=1)
+    sums -= np.minimum.accumulate(np.minimum(sums, 0.0), axis=1)
+    return scores_of(sums, _ripe(_rolling(counts, 24 * HOUR) >= LEAST, WEEK + HOUR))
+
+
+def seasonal_esd(counts: Floats) -> Scores:
+    """Twitter's seasonal hybrid ESD, hour by hour: O. Vallis, J. Hochenbaum, A. Kejariwal (2014), HotCloud.
+
+    The residual of an hour is its count less the median of the same hour in the seven days before (a season without
+    STL) and less the median residual of two weeks; its score is that over their median absolute deviation. The
+    generalised ESD's critical value is the factor. Where that deviation is 0, which on sparse counts is the rule and of
+    which the paper says nothing, the spread of a Poisson count of the same mean takes its place. An hour is judged
+    when it ends; the first two weeks are silent.
+    """
+    keys, buckets = counts.shape
+    hours = counts[:, : buckets // HOUR * HOUR].reshape(keys, -1, HOUR).sum(axis=2)
+    residuals, values = np.zeros_like(hours), np.zeros_like(hours)
+    for hour in range(7 * 24, hours.shape[1]):
+        residuals[:, hour] = hours[:, hour] - np.median(hours[:, hour - 7 * 24 : hour : 24], axis=1)
+    for day in range(14 * 24, hours.shape[1], 24):  # the yardstick is taken once a day
+        past = slice(max(7 * 24, day - 14 * 24), day)
+        middle = np.median(residuals[:, past], axis=1, keepdims=True)
+        spread = 1.4826 * np.median(np.abs(residuals[:, past] - middle), axis=1, keepdims=True)
+        usual = np.sqrt(np.maximum(hours[:, past].mean(axis=1, keepdims=True), HOUR / WEEK))
+        values[:, day : day + 24] = (residuals[:, day : day + 24] - middle) / np.where(spread > 0.0, spread, usual)
+    found = scores_of(values, _ripe(hours >= LEAST, 14 * 24))
+    return Scores(found.places, found.buckets * HOUR + HOUR - 1, found.values)
+
+
 def _rolling(values: Floats, length: int) -> Floats:
     """Return sums over the last `length` buckets, this one included; over fewer at the beginning."""
     sums = np.cumsum(values, axis=1)
@@ -90,9 +144,26 @@ def _late(values: Floats, buckets: int) -> Floats:
     return before
 
 
+def _faded(values: Floats, memory: int) -> Floats:
+    """Return the exponentially weighted average with a memory of so many buckets."""
+    part = 1.0 - np.exp(-1.0 / memory)
+    return np.asarray(lfilter([part], [1.0, part - 1.0], values, axis=1))
+
+
+def _settled(values: Floats, memory: int) -> Floats:
+    """Return the same, rid of the zero it began with."""
+    weights = 1.0 - np.exp(-np.arange(1, values.shape[1] + 1) / memory)
+    return _faded(values, memory) / weights
+
+
 def _ripe(judged: npt.NDArray[np.bool_], first: int) -> npt.NDArray[np.bool_]:
     judged[:, :first] = False
     return judged
 
 
-RIVALS: dict[str, Callable[[Floats], Scores]] = {"z-score": z_score}
+RIVALS: dict[str, Callable[[Floats], Scores]] = {
+    "z-score": z_score,
+    "EWMA": ewma,
+    "S-H-ESD": seasonal_esd,
+    "CUSUM": cusum,
+}
