@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from monitor import config as sections
+from monitor.calendars import holidays_of
 from monitor.config import Config, read_text, reveal
 from monitor.core.detect.state import Rules
 from monitor.core.entities.tagger import Tagger
@@ -70,6 +71,7 @@ def rules_of(config: Config) -> Rules:
         stories=detect.min_stories,
         publishers=detect.min_publishers,
         trusted_publishers=frozenset(detect.trusted_publishers),
+        holidays=holidays_of(detect.calendar),
         # An archive ends, and a source that was taken out of the configuration is silent because we wished it so.
         awaited=frozenset(
             SourceId(source.id) for source in sources_of(config) if not isinstance(source, sections.ArchiveSource)

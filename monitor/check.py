@@ -10,6 +10,7 @@ from pathlib import Path
 from monitor import config as sections
 from monitor.api.listen import address_of, listen, require_token
 from monitor.assembly import authorization_of, desk_of, kafka, sources_of, targets_of
+from monitor.calendars import days_off
 from monitor.clock import SystemClock
 from monitor.config import Config, load, reveal
 from monitor.errors import ConfigurationError, NewsquakeError, SourceError, StoreError, TargetError
@@ -57,6 +58,7 @@ def _looks(config: Config, desk: Desk, client: HttpClient, parsers: ParserPool) 
         ("model", partial(_model, config.model.reference, config.model.labels)),
         ("api", partial(_api, config.api.bind, config.store.url)),
     ]
+    looks += [(f"calendar {each}", partial(_calendar, each)) for each in config.detect.calendar]
     looks += [(f"source {each.id}", partial(_source, each, client, parsers)) for each in sources_of(config)]
     looks += [(f"target {each.id}", partial(_target, each, client)) for each in targets_of(config)]
     if config.export is not None:
@@ -93,6 +95,14 @@ async def _api(bind: str, url: str) -> str:
     made = await listed(url) if (await schema_state(url)).standing is Standing.CURRENT else []
     require_token(address, made, SystemClock().now())
     return f"{address} is free; {'a token is needed' if made else 'open to this machine: no token was made'}"
+
+
+async def _calendar(exchange: str) -> str:
+    today, days = SystemClock().now().date(), days_off(exchange)
+    year = sum(1.0 - each.half / 2 for each in days if each.day.year == today.year)
+    coming = next(each for each in days if each.day >= today)
+    half = " (half a day)" if coming.half else ""
+    return f"{year:g} days off in {today.year}, the next {coming.day} {coming.name}{half}; known until {days[-1].day}"
 
 
 async def _source(section: sections.AnySource, client: HttpClient, parsers: ParserPool) -> str:

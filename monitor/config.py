@@ -19,6 +19,7 @@ from urllib.parse import quote
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from monitor.calendars import ZONES
 from monitor.errors import ConfigurationError
 
 UNITS = {"s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hour": 3600}
@@ -73,8 +74,21 @@ def secret_reference(value: str) -> str:
     return value
 
 
+def exchange(value: str) -> str:
+    """Refuse an exchange whose days off nobody knows."""
+    if value not in ZONES:
+        raise ValueError(f"expected the market identifier code of an exchange: one of {', '.join(ZONES)}")
+    return value
+
+
+def listed(value: object) -> object:
+    """Take a single name for a list of one."""
+    return (value,) if isinstance(value, str) else value
+
+
 Duration = Annotated[timedelta, BeforeValidator(duration), AfterValidator(some_time)]
 PerWeek = Annotated[float, BeforeValidator(rate), Field(gt=0, allow_inf_nan=False)]
+Exchange = Annotated[str, AfterValidator(exchange)]
 Glob = Annotated[str, AfterValidator(glob)]
 Secret = Annotated[str, AfterValidator(secret_reference)]
 Url = Annotated[str, Field(pattern=r"^https?://\S+$")]
@@ -138,6 +152,9 @@ class DetectSection(Section):
     trusted_publishers: tuple[str, ...] = Field((), description="publishers that may raise an alert alone")
     lateness: Duration = Field(
         timedelta(hours=6), description="how old news may be at hand-over and still raise an alert"
+    )
+    calendar: Annotated[tuple[Exchange, ...], BeforeValidator(listed)] = Field(
+        (), description='exchanges whose holidays the news keeps, such as `XNYS` or `["XSHG", "XHKG"]`'
     )
     combinations: tuple[Literal["entity×topic"], ...] = Field((), description="further keys to watch")
 

@@ -35,7 +35,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "series": (*GROUND, "ports", "core"),
     "lifecycle": (*GROUND, "ports"),
     "systemd": (*GROUND, "ports"),
-    "config": ("errors",),
+    "calendars": ("core",),
+    "config": ("errors", "calendars"),
 }
 # The composition root: these may import every room.
 TOP = (

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.core.detect.budget import WINDOWS
-from monitor.core.detect.calendar import BUCKETS, FLAT, Season
+from monitor.core.detect.calendar import BUCKETS, FLAT, Holidays, Season
 
 MEMORY = 14 * 24.0  # hours after which a key's past counts for 1/e
 QUICK = 2 * 24.0  # the memory of a key whose surge has lasted a day: that is its new level
@@ -202,12 +202,14 @@ def moments(group: Group, window: int, first: int, end: int, rate: Rate) -> tupl
     return mean, group.surge.factors[window] - 1.0 + mean * doubt
 
 
-def learned_hour(group: Group, exposed: float, hour: int, stories: float, of_day: float = 0.0) -> Group:
+def learned_hour(
+    group: Group, exposed: float, hour: int, stories: float, holidays: Holidays, *, of_day: float = 0.0
+) -> Group:
     """Return the group after one more hour: time watched, exposure and season. `of_day` as in `Season.learn`."""
     return replace(
         group,
         watched=group.watched + 1,
         settled=group.settled + 1,
         exposure=group.exposure * fade(1.0) + exposed,
-        season=group.season.learn(hour, stories, group.stream.factors[1], of_day),
+        season=group.season.learn(hour, stories, group.stream.factors[1], holidays, of_day),
     )

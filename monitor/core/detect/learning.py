@@ -100,7 +100,7 @@ def closing_windows(hour: int) -> list[tuple[int, int, int]]:
 def _learned_group(draft: Draft, group: Group, keys: Sequence[Key], exposed: float) -> Group:
     hour, model = draft.pulse.hour, draft.pulse.model
     if model is None:
-        return learned_hour(group, exposed, hour, 0.0)
+        return learned_hour(group, exposed, hour, 0.0, draft.rules.holidays)
     surge, stream = group.surge, group.stream
     levels = [draft.keys[key].level for key in keys]
     known = [group.exposure - level.debt * fade(hour - level.at) > 0.0 for level in levels]
@@ -132,7 +132,7 @@ def _learned_group(draft: Draft, group: Group, keys: Sequence[Key], exposed: flo
     total = _sum(draft, model, [key for _, key in active], first, last)
     of_day = sum(_daily(draft.tracks[key], model, first, last).stories for _, key in active)
     return replace(
-        learned_hour(group, exposed, hour, float(total.stories - of_day), float(of_day)),
+        learned_hour(group, exposed, hour, float(total.stories - of_day), draft.rules.holidays, of_day=float(of_day)),
         surge=surge,
         stream=stream,
         weight=group.weight * fade(1.0) + total.weight,

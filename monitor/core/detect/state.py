@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from monitor.core.detect.baseline import Group, Level, dispersion_from
-from monitor.core.detect.calendar import BUCKETS, season_from
+from monitor.core.detect.calendar import ALWAYS_OPEN, BUCKETS, Holidays, Rest, Season, season_from
 from monitor.core.detect.windows import Track, added, trimmed
 from monitor.errors import StoreError
 from monitor.types import Json, Key, ModelId, Rollup, SourceId, Timeliness
@@ -31,6 +31,7 @@ class Rules:
     trusted_publishers: frozenset[str] = frozenset()
     trusted_sources: frozenset[SourceId] = frozenset()
     awaited: frozenset[SourceId] | None = None  # sources whose silence means something; None: that of every source
+    holidays: Holidays = ALWAYS_OPEN  # of the exchanges whose hours the news keep
     release: float = 10.0  # a surge is over once its window is this many times likelier than what alarms
     hold: int = 6  # buckets for which that must last
 
@@ -146,7 +147,7 @@ def load(rules: Rules, rows: Mapping[str, Json], rollups: Iterable[Rollup]) -> S
             if kind == "clock":
                 pulse = _load_pulse(row)
             elif kind == "group":
-                groups[rest] = _load_group(row)
+                groups[rest] = _load_group(row, rules.holidays)
             else:
                 keys[Key(rest)] = _load_key(row)
         except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
@@ -195,19 +196,24 @@ def _dump_group(group: Group) -> Json:
         "negative": group.negative,
         "surge": [list(group.surge.squares), list(group.surge.weights)],
         "stream": [list(group.stream.squares), list(group.stream.weights)],
-        "season": [list(group.season.counts), list(group.season.watched), group.season.clustering],
+        "season": _dump_season(group.season),
     }
 
 
-def _load_group(row: Any) -> Group:
-    counts, watched, clustering = row["season"]
+def _dump_season(season: Season) -> Json:
+    rest: list[Json] = [list(season.rest.counts), list(season.rest.expected)]
+    return [list(season.counts), list(season.watched), season.clustering, rest]
+
+
+def _load_group(row: Any, holidays: Holidays) -> Group:
+    counts, watched, clustering, rest = row["season"]
     fields = ("watched", "settled", "exposure", "rate", "flow", "weight", "negative")
     return Group(
         **{name: row[name] for name in fields},
         recalled=frozenset(row["recalled"]),
         surge=dispersion_from(*row["surge"]),
         stream=dispersion_from(*row["stream"]),
-        season=season_from(counts, watched, clustering),
+        season=season_from(counts, watched, clustering, Rest(*map(tuple, rest)), holidays),
     )
 
 
