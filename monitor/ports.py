@@ -15,6 +15,7 @@ from monitor.types import (
     Change,
     DeadLetter,
     EntityId,
+    EventId,
     Evidence,
     Incident,
     IncidentId,
@@ -183,6 +184,19 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """The negative stories of a window that one publisher brought about one event; `weight` sums their p(negative).
+
+    Stories whose event is not known are in one part, with None.
+    """
+
+    publisher: str
+    event: EventId | None
+    stories: int
+    weight: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
     """What became of a source's items. `in_flight` is what has been received and not ended yet."""
 
@@ -319,6 +333,20 @@ class Transaction(Protocol):
         """Return the negative stories a model counted for a key in (since, until], most negative first.
 
         History is left out. `copies` and `publishers` are over all the story's members under that key.
+        """
+        ...
+
+    async def parts(self, key: Key, model: ModelId, first: datetime, end: datetime) -> Sequence[Part]:
+        """Return the negative stories a model counted for a key in [first, end), by publisher and event.
+
+        History is left out: what is returned sums to the rollups of those buckets.
+        """
+        ...
+
+    async def compared(self, key: Key, model: ModelId, other: ModelId, since: datetime) -> tuple[float, float]:
+        """Return the weight of the negative stories that each of two models counted for a key since then.
+
+        Only stories that both have judged are looked at.
         """
         ...
 

@@ -19,6 +19,7 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 SourceId = NewType("SourceId", str)
 ArticleId = NewType("ArticleId", str)  # 32 hexadecimal digits; see core/identity.py
 StoryId = NewType("StoryId", str)  # the id of the story's first article
+EventId = NewType("EventId", str)  # stories about one happening: the id of the first of them
 EntityId = NewType("EntityId", str)
 ModelId = NewType("ModelId", str)  # the first 16 hexadecimal digits of the sha256 of the artefact's manifest
 IncidentId = NewType("IncidentId", str)
@@ -288,6 +289,39 @@ class Evidence:
         require_utc(self, "published")
 
 
+class Cause(StrEnum):
+    """What may make a surge."""
+
+    VOLUME = "volume"  # more stories than normal
+    MOOD = "mood"  # a larger share of them negative than normal
+    EVENT = "event"  # many about one event
+    PUBLISHER = "publisher"  # many by one publisher
+    MODEL = "model"  # judged by another model than taught what is normal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Each cause's share of log(observed / expected); they sum to 1. See core/explain.py.
+
+    A share may be negative: it works against the surge. The loudest event and publisher are None where none is louder
+    than is ordinary for one; `headline` is that of the event.
+    """
+
+    volume: float
+    mood: float
+    event: float
+    publisher: float
+    model: float
+    loudest_event: EventId | None = None
+    loudest_publisher: str | None = None
+    headline: str | None = None
+
+    @property
+    def shares(self) -> dict[Cause, float]:
+        """The shares by cause."""
+        return {cause: float(getattr(self, cause.value)) for cause in Cause}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acknowledgement:
     """Somebody looks into an incident; `by` is who, in his own words or his token's name."""
@@ -325,6 +359,7 @@ class Incident:
     revision: int
     told: frozenset[TargetId] = frozenset()  # the targets that were told it opened: they are told how it goes on
     acknowledged: Acknowledgement | None = None  # kept when it is resolved
+    explanation: Explanation | None = None  # of the figures above; None of a silence
 
     def __post_init__(self) -> None:
         require_utc(self, "opened", "updated", "resolved")

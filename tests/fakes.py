@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from monitor.clock import DrivenClock
 from monitor.core.counting import NEGATIVE
 from monitor.errors import OwnershipLost, StoreError
-from monitor.ports import Case, Export, Judgement, Ledger, Notice, Owner, Pending, Told, Waiting
+from monitor.ports import Case, Export, Judgement, Ledger, Notice, Owner, Part, Pending, Told, Waiting
 from monitor.types import (
     Article,
     ArticleId,
@@ -286,6 +286,29 @@ class FakeTransaction:
             _evidence(self._tables.articles[row.article], row, [other for other in mine if other.story == row.story])
             for row in leading[:limit]
         ]
+
+    async def parts(self, key: Key, model: ModelId, first: datetime, end: datetime) -> Sequence[Part]:
+        found: dict[str, list[float]] = {}
+        for row in self._tables.judgements.values():
+            live = self._tables.articles[row.article].timeliness is not Timeliness.HISTORY
+            mine = (row.key, row.model) == (key, model) and row.leads and live
+            if mine and row.sentiment.negative >= NEGATIVE and first <= row.published < end:
+                found.setdefault(row.publisher, []).append(row.sentiment.negative)
+        return [
+            Part(publisher=publisher, event=None, stories=len(weights), weight=sum(weights))
+            for publisher, weights in sorted(found.items())
+        ]
+
+    async def compared(self, key: Key, model: ModelId, other: ModelId, since: datetime) -> tuple[float, float]:
+        rows = self._tables.judgements
+        pairs = [
+            (row.sentiment.negative, rows[row.article, key, other].sentiment.negative)
+            for row in rows.values()
+            if (row.key, row.model) == (key, model) and row.leads and row.published >= since
+            if (row.article, key, other) in rows
+        ]
+        ours, theirs = (sum(pair[side] for pair in pairs if pair[side] >= NEGATIVE) for side in (0, 1))
+        return ours, theirs
 
     async def open_incidents(self) -> Sequence[Incident]:
         rows = [row for row in self._tables.incidents.values() if row.state is not IncidentState.RESOLVED]

@@ -23,6 +23,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from math import log
+from types import MappingProxyType
 from typing import Any
 
 from monitor.core.keys import group_of
@@ -32,6 +33,7 @@ from monitor.types import (
     Acknowledgement,
     Change,
     Evidence,
+    Explanation,
     Incident,
     IncidentId,
     IncidentKind,
@@ -114,11 +116,21 @@ def evidence_wanted(signals: Iterable[Signal], open_incidents: Iterable[Incident
     return tuple(wanted.values())
 
 
+def decisive(signals: Iterable[Signal]) -> tuple[Signal, ...]:
+    """Return the signals that may give an incident its figures: of each key that surges, the least likely."""
+    found: dict[Key, Signal] = {}
+    for signal in sorted(signals, key=_order):
+        if signal.kind in SURGING and (signal.key not in found or signal.chance <= found[signal.key].chance):
+            found[signal.key] = signal
+    return tuple(found.values())
+
+
 def fold(
     signals: Iterable[Signal],
     open_incidents: Iterable[Incident],
     evidence: Mapping[Key, Sequence[Evidence]],
     now: datetime,
+    explained: Mapping[Signal, Explanation] = MappingProxyType({}),
 ) -> Folded:
     """Return what signals make of the incidents that are open.
 
@@ -126,10 +138,11 @@ def fold(
     likely, so the order in which they are given does not matter, and the first of an incident leads it for good. Its
     id follows from kind, leading key and opening time: folding the same again gives the same ids.
 
-    An incident shows the numbers of the least likely signal of its leading key. Its severity only rises. A key leaves
-    it when it calms; with the last one it is resolved. A key that is blind stays: silence is not calm.
+    An incident shows the numbers of the least likely signal of its leading key, and what explains them, which
+    `explained` holds for the `decisive` ones. Its severity only rises. A key leaves it when it calms; with the last one
+    it is resolved. A key that is blind stays: silence is not calm.
     """
-    book = _Book(open_incidents, evidence)
+    book = _Book(open_incidents, evidence, explained)
     for signal in sorted(signals, key=_order):
         book.take(signal)
     return book.folded(now)
@@ -154,7 +167,13 @@ def acknowledge(incident: Incident, acknowledgement: Acknowledgement) -> Inciden
 class _Book:
     """The incidents while signals are folded into them."""
 
-    def __init__(self, incidents: Iterable[Incident], evidence: Mapping[Key, Sequence[Evidence]]) -> None:
+    def __init__(
+        self,
+        incidents: Iterable[Incident],
+        evidence: Mapping[Key, Sequence[Evidence]],
+        explained: Mapping[Signal, Explanation],
+    ) -> None:
+        self._explained = explained
         self._before = {incident.id: incident for incident in incidents}
         self._incidents = dict(self._before)
         self._evidence = evidence
@@ -230,7 +249,7 @@ class _Book:
         if incident is None:
             incident = self._new(signal)
         elif signal.key == incident.keys[0] and signal.chance <= incident.chance:
-            incident = replace(incident, **_figures(signal))
+            incident = replace(incident, **_figures(signal), explanation=self._explained.get(signal))
         if _width(signal.key) > _width(incident.keys[0]):
             found = ()  # a wider key brings headlines of other things
         self._incidents[incident.id] = replace(
@@ -246,7 +265,7 @@ class _Book:
         again = 0
         while (incident := _opened(signal, again)).id in self._incidents:
             again += 1  # one that began at the same moment has ended meanwhile
-        return incident
+        return replace(incident, explanation=self._explained.get(signal))
 
     def _leave(self, signal: Signal, incident: Incident | None) -> None:
         if incident is None:

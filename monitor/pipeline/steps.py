@@ -19,8 +19,9 @@ from monitor.core.counting import judgements_of, keyed, rollups_of
 from monitor.core.detect.detector import STATE_VERSION, Decision, Rules, State, decide, dump
 from monitor.core.entities.tagger import Tagged, Tagger
 from monitor.core.entities.watchlist import Watchlist
+from monitor.core.explain import COMPARED, Window, explain, weight_ratio
 from monitor.core.exports import DEAD_LETTERS, SCORED, dead_letter_export, scored_export
-from monitor.core.incidents import STORIES, Folded, evidence_wanted, fold
+from monitor.core.incidents import STORIES, Folded, decisive, evidence_wanted, fold
 from monitor.core.intake import IntakeRules, read
 from monitor.core.routing import Route, messages_for
 from monitor.core.stories import StoryBook
@@ -29,11 +30,13 @@ from monitor.ports import Batch, Clock, Export, Judgement, Ledger, Scorer, Settl
 from monitor.types import (
     Article,
     DeadLetter,
+    Explanation,
     Mention,
     Outcome,
     RawItem,
     Rollup,
     Score,
+    Signal,
     SourceId,
 )
 
@@ -287,11 +290,31 @@ async def _tell(decision: Decision, transaction: Transaction, desk: Desk, now: d
         wanted.key: await transaction.evidence(wanted.key, wanted.model, wanted.since, wanted.until, STORIES)
         for wanted in evidence_wanted(decision.signals, incidents)
     }
-    folded = fold(decision.signals, incidents, evidence, now)
+    explained = await _explain(decision.signals, transaction)
+    folded = fold(decision.signals, incidents, evidence, now, explained)
     telling = messages_for(folded, desk.routes, now=now, ttl=MESSAGE_LIFE)
     await transaction.save_incidents(telling.incidents)
     await transaction.post(telling.messages)
     return replace(folded, incidents=telling.incidents)
+
+
+async def _explain(signals: Sequence[Signal], transaction: Transaction) -> dict[Signal, Explanation]:
+    """Say what makes each surge that may give an incident its figures, by all that its window holds."""
+    explained: dict[Signal, Explanation] = {}
+    for signal in decisive(signals):
+        if signal.first is None or signal.end is None:
+            continue
+        parts = await transaction.parts(signal.key, signal.model, signal.first, signal.end)
+        ratio = 1.0
+        if signal.taught is not None:
+            since = signal.first - COMPARED
+            ratio = weight_ratio(*await transaction.compared(signal.key, signal.model, signal.taught, since))
+        explanation = explain(
+            Window(parts=parts, stories=signal.stories, expected=signal.expected, flow=signal.flow, ratio=ratio)
+        )
+        if explanation is not None:
+            explained[signal] = explanation
+    return explained
 
 
 def _exports(wanted: Collection[str], fresh: Sequence[Judged], letters: Sequence[DeadLetter]) -> list[Export]:

@@ -33,6 +33,7 @@ from sqlalchemy import (
     Update,
     any_,
     bindparam,
+    case,
     cast,
     delete,
     distinct,
@@ -224,6 +225,45 @@ class Statements:
         publishers = select(1 + func.count(distinct(more.c.publisher))).where(elsewhere).scalar_subquery()
         return select(stories, copies.label("copies"), publishers.label("publishers")).order_by(
             *_most_negative(stories)
+        )
+
+    @cached_property
+    def parts(self) -> Select[str, None, int, float]:
+        judgements, articles = schema.judgements, schema.articles
+        return (
+            select(judgements.c.publisher, null().label("event"), func.count(), func.sum(judgements.c.negative))
+            .join_from(judgements, articles, articles.c.id == judgements.c.article)
+            .where(
+                judgements.c.key == bindparam("key"),
+                judgements.c.model == bindparam("model"),
+                judgements.c.published >= bindparam("first"),
+                judgements.c.published < bindparam("end"),
+                judgements.c.leads,
+                judgements.c.negative >= NEGATIVE,
+                articles.c.timeliness != Timeliness.HISTORY.value,
+            )
+            .group_by(judgements.c.publisher)
+            .order_by(judgements.c.publisher)
+        )
+
+    @cached_property
+    def compared(self) -> Select[float, float]:
+        ours, theirs = schema.judgements.alias("ours"), schema.judgements.alias("theirs")
+        both = (theirs.c.article == ours.c.article) & (theirs.c.key == ours.c.key)
+        return (
+            select(
+                *(
+                    func.coalesce(func.sum(case((each.c.negative >= NEGATIVE, each.c.negative))), 0.0)
+                    for each in (ours, theirs)
+                )
+            )
+            .join_from(ours, theirs, both & (theirs.c.model == bindparam("other")))
+            .where(
+                ours.c.key == bindparam("key"),
+                ours.c.model == bindparam("model"),
+                ours.c.published >= bindparam("since"),
+                ours.c.leads,
+            )
         )
 
     @cached_property

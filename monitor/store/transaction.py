@@ -13,7 +13,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.codec import from_json, to_json
-from monitor.ports import Export, Judgement, Ledger, Told
+from monitor.ports import Export, Judgement, Ledger, Part, Told
 from monitor.store import history, models, schema
 from monitor.store.rows import evidence_of, told_of
 from monitor.store.schema import stored_moment
@@ -124,6 +124,19 @@ class SqlTransaction:
     ) -> Sequence[Evidence]:
         asked = {"key": key, "model": model, "since": since, "until": until, "limit": limit}
         return [evidence_of(row) for row in await self._connection.execute(self._sql.evidence, asked)]
+
+    async def parts(self, key: Key, model: ModelId, first: datetime, end: datetime) -> Sequence[Part]:
+        asked = {"key": key, "model": model, "first": first, "end": end}
+        rows = await self._connection.execute(self._sql.parts, asked)
+        return [
+            Part(publisher=publisher, event=event, stories=stories, weight=weight)
+            for publisher, event, stories, weight in rows
+        ]
+
+    async def compared(self, key: Key, model: ModelId, other: ModelId, since: datetime) -> tuple[float, float]:
+        asked = {"key": key, "model": model, "other": other, "since": since}
+        ours, theirs = (await self._connection.execute(self._sql.compared, asked)).one()
+        return ours, theirs
 
     async def open_incidents(self) -> Sequence[Incident]:
         incidents = schema.incidents.c

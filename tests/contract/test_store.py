@@ -200,6 +200,53 @@ async def test_evidence_is_the_negative_stories_of_the_window_most_negative_firs
     )
 
 
+async def test_what_a_window_holds_is_its_negative_stories_by_publisher_as_they_were_counted(store: Store) -> None:
+    end = T0 + 5 * MINUTE
+    inside = [article(f"in{n}", publisher=f"p{n % 2}.example", published=T0 + n * MINUTE) for n in range(5)]
+    good = article("good")
+    outside = [article("before", published=T0 - MINUTE), article("after", published=end)]
+    old, copy = article("old", timeliness=Timeliness.HISTORY), article("copy")
+    everything = [*inside, good, *outside, old, copy]
+    async with store.transaction() as tx:
+        await tx.add_articles(everything, [[] for _ in everything])
+        await tx.add_judgements(
+            [
+                *(judgement(each, negative=0.5 + n / 10) for n, each in enumerate(inside)),
+                judgement(good, negative=0.49),
+                *(judgement(each) for each in (*outside, old)),
+                judgement(copy, leads=False, story=StoryId(inside[0].id)),
+                judgement(inside[0], Key("all")),
+                judgement(inside[0], model=OTHER),
+            ],
+            {},
+        )
+        found = await tx.parts(ACME, MODEL, T0, end)
+        assert await tx.parts(ACME, MODEL, T0 - DAY, T0 - MINUTE) == []
+    assert [(part.publisher, part.event, part.stories) for part in found] == [
+        ("p0.example", None, 3),
+        ("p1.example", None, 2),
+    ]
+    assert [part.weight for part in found] == pytest.approx([2.1, 1.4])
+
+
+async def test_two_models_are_compared_by_the_stories_that_both_have_judged(store: Store) -> None:
+    both = [article(f"both{n}") for n in range(3)]
+    early, ours, theirs = article("early", published=T0 - DAY), article("ours"), article("theirs")
+    everything = [*both, early, ours, theirs]
+    async with store.transaction() as tx:
+        await tx.add_articles(everything, [[] for _ in everything])
+        await tx.add_judgements(
+            [
+                *(judgement(each, negative=0.9) for each in (*both, early, ours)),
+                *(judgement(each, negative=0.4 + n / 10, model=OTHER) for n, each in enumerate(both)),
+                *(judgement(each, model=OTHER) for each in (early, theirs)),
+            ],
+            {},
+        )
+        assert await tx.compared(ACME, MODEL, OTHER, T0) == pytest.approx((2.7, 1.1))
+        assert await tx.compared(Key("all"), MODEL, OTHER, T0) == (0.0, 0.0)
+
+
 async def test_incidents_are_replaced_whole_and_open_ones_are_found_oldest_first(store: Store) -> None:
     one, two = (
         incident("entity:acme", "all", id=IncidentId("a" * 32)),

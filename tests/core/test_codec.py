@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from monitor.core.codec import from_json, to_json
 from monitor.types import (
     Change,
+    EventId,
     Evidence,
+    Explanation,
     Incident,
     IncidentId,
     IncidentKind,
@@ -50,6 +52,10 @@ signals = st.builds(
     publishers=counts,
     model=texts.map(ModelId),
     late=st.booleans(),
+    flow=floats,
+    first=st.none() | moments,
+    end=st.none() | moments,
+    taught=st.none() | texts.map(ModelId),
 )
 pieces = st.builds(
     Evidence,
@@ -62,6 +68,18 @@ pieces = st.builds(
     negative=floats,
     copies=counts,
     publishers=counts,
+)
+shares = st.floats(-100, 100)
+explanations = st.builds(
+    Explanation,
+    volume=shares,
+    mood=shares,
+    event=shares,
+    publisher=shares,
+    model=shares,
+    loudest_event=st.none() | texts.map(EventId),
+    loudest_publisher=st.none() | texts,
+    headline=st.none() | texts,
 )
 incidents = st.builds(
     Incident,
@@ -84,6 +102,7 @@ incidents = st.builds(
     late=st.booleans(),
     model=texts.map(ModelId),
     revision=counts,
+    explanation=st.none() | explanations,
 )
 messages = st.builds(
     Message,
