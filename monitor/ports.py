@@ -37,6 +37,7 @@ from monitor.types import (
     SourceId,
     StoryId,
     TargetId,
+    Timeliness,
     Verdict,
     require_utc,
 )
@@ -336,10 +337,12 @@ class Transaction(Protocol):
         """
         ...
 
-    async def parts(self, key: Key, model: ModelId, first: datetime, end: datetime) -> Sequence[Part]:
-        """Return the negative stories a model counted for a key in [first, end), by publisher and event.
+    async def parts(
+        self, key: Key, model: ModelId, first: datetime, end: datetime, timeliness: Collection[Timeliness]
+    ) -> Sequence[Part]:
+        """Return the negative stories of this timeliness that a model counted for a key in [first, end).
 
-        History is left out: what is returned sums to the rollups of those buckets.
+        By publisher and event; together they are what the rollups of those buckets sum up.
         """
         ...
 

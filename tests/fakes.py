@@ -287,11 +287,13 @@ class FakeTransaction:
             for row in leading[:limit]
         ]
 
-    async def parts(self, key: Key, model: ModelId, first: datetime, end: datetime) -> Sequence[Part]:
+    async def parts(
+        self, key: Key, model: ModelId, first: datetime, end: datetime, timeliness: Collection[Timeliness]
+    ) -> Sequence[Part]:
         found: dict[str, list[float]] = {}
         for row in self._tables.judgements.values():
-            live = self._tables.articles[row.article].timeliness is not Timeliness.HISTORY
-            mine = (row.key, row.model) == (key, model) and row.leads and live
+            counted = row.leads and self._tables.articles[row.article].timeliness in timeliness
+            mine = (row.key, row.model) == (key, model) and counted
             if mine and row.sentiment.negative >= NEGATIVE and first <= row.published < end:
                 found.setdefault(row.publisher, []).append(row.sentiment.negative)
         return [

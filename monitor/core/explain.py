@@ -41,7 +41,7 @@ from math import factorial, fsum, log
 from typing import TypeVar
 
 from monitor.ports import Part
-from monitor.types import Cause, EventId, Explanation
+from monitor.types import Cause, EventId, Explanation, Timeliness
 
 COMPARED = timedelta(days=7)  # before a window: the stories by which two models are compared
 
@@ -150,6 +150,12 @@ def worth_of(window: Window, loud: Mapping[Cause, Loud]) -> Callable[[frozenset[
         return log((volume * mood + excess) / normal) + changed
 
     return worth
+
+
+def counted_in(span: timedelta) -> tuple[Timeliness, ...]:
+    """Return what a window of this length counts: of stories that name only their day, none where it is shorter."""
+    timed = (Timeliness.LIVE, Timeliness.LATE)
+    return (*timed, Timeliness.DAY) if span >= timedelta(days=1) else timed
 
 
 def weight_ratio(ours: float, theirs: float) -> float:

@@ -19,7 +19,7 @@ from monitor.core.counting import judgements_of, keyed, rollups_of
 from monitor.core.detect.detector import STATE_VERSION, Decision, Rules, State, decide, dump
 from monitor.core.entities.tagger import Tagged, Tagger
 from monitor.core.entities.watchlist import Watchlist
-from monitor.core.explain import COMPARED, Window, explain, weight_ratio
+from monitor.core.explain import COMPARED, Window, counted_in, explain, weight_ratio
 from monitor.core.exports import DEAD_LETTERS, SCORED, dead_letter_export, scored_export
 from monitor.core.incidents import STORIES, Folded, decisive, evidence_wanted, fold
 from monitor.core.intake import IntakeRules, read
@@ -304,7 +304,8 @@ async def _explain(signals: Sequence[Signal], transaction: Transaction) -> dict[
     for signal in decisive(signals):
         if signal.first is None or signal.end is None:
             continue
-        parts = await transaction.parts(signal.key, signal.model, signal.first, signal.end)
+        counted = counted_in(signal.window)
+        parts = await transaction.parts(signal.key, signal.model, signal.first, signal.end, counted)
         ratio = 1.0
         if signal.taught is not None:
             since = signal.first - COMPARED

@@ -240,7 +240,7 @@ class Statements:
                 judgements.c.published < bindparam("end"),
                 judgements.c.leads,
                 judgements.c.negative >= NEGATIVE,
-                articles.c.timeliness != Timeliness.HISTORY.value,
+                articles.c.timeliness.in_(bindparam("timeliness", expanding=True)),
             )
             .group_by(judgements.c.publisher)
             .order_by(judgements.c.publisher)

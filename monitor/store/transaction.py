@@ -125,8 +125,10 @@ class SqlTransaction:
         asked = {"key": key, "model": model, "since": since, "until": until, "limit": limit}
         return [evidence_of(row) for row in await self._connection.execute(self._sql.evidence, asked)]
 
-    async def parts(self, key: Key, model: ModelId, first: datetime, end: datetime) -> Sequence[Part]:
-        asked = {"key": key, "model": model, "first": first, "end": end}
+    async def parts(
+        self, key: Key, model: ModelId, first: datetime, end: datetime, timeliness: Collection[Timeliness]
+    ) -> Sequence[Part]:
+        asked = {"key": key, "model": model, "first": first, "end": end, "timeliness": [*timeliness]}
         rows = await self._connection.execute(self._sql.parts, asked)
         return [
             Part(publisher=publisher, event=event, stories=stories, weight=weight)

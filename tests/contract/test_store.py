@@ -220,8 +220,8 @@ async def test_what_a_window_holds_is_its_negative_stories_by_publisher_as_they_
             ],
             {},
         )
-        found = await tx.parts(ACME, MODEL, T0, end)
-        assert await tx.parts(ACME, MODEL, T0 - DAY, T0 - MINUTE) == []
+        found = await tx.parts(ACME, MODEL, T0, end, [Timeliness.LIVE, Timeliness.LATE])
+        assert await tx.parts(ACME, MODEL, T0 - DAY, T0 - MINUTE, [Timeliness.LIVE]) == []
     assert [(part.publisher, part.event, part.stories) for part in found] == [
         ("p0.example", None, 3),
         ("p1.example", None, 2),
