@@ -121,11 +121,13 @@ def _window(alarm: Alarm) -> str:
     return "15 min" if alarm.window < 1.0 else f"{alarm.window:g} h"
 
 
-def options(description: str | None, kinds: Sequence[str] = tuple(streams.KINDS)) -> argparse.ArgumentParser:
+def options(
+    description: str | None, kinds: Sequence[str] = tuple(streams.KINDS), days: int = 35
+) -> argparse.ArgumentParser:
     """Return the options that all these programs have."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keys", type=int, default=150)
-    parser.add_argument("--days", type=int, default=35)
+    parser.add_argument("--days", type=int, default=days)
     parser.add_argument("--jobs", type=int, default=1, help="processes at work together")
     parser.add_argument("--seed", type=int, default=20240101)
     parser.add_argument("--kinds", nargs="+", choices=streams.KINDS, default=kinds)

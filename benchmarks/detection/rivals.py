@@ -29,12 +29,12 @@ class Scores:
     buckets: npt.NDArray[np.int64]
     values: Floats
 
-    def incidents(self, factor: float) -> Scores:
-        """Return where incidents open: the first score above the factor after half an hour without one."""
+    def incidents(self, factor: float, hold: int = HOLD) -> Scores:
+        """Return where incidents open: the first score above the factor after more than `hold` buckets without one."""
         above = self.values > factor
         places, buckets, values = self.places[above], self.buckets[above], self.values[above]
         opens = np.ones(places.size, bool)
-        opens[1:] = (places[1:] != places[:-1]) | (buckets[1:] - buckets[:-1] > HOLD)
+        opens[1:] = (places[1:] != places[:-1]) | (buckets[1:] - buckets[:-1] > hold)
         return Scores(places[opens], buckets[opens], values[opens])
 
 
