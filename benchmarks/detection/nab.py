@@ -23,7 +23,7 @@ import nab_published
 from nab_published import Published
 from nab_scoring import PROFILES, Outcome, Window, final_score, outcome, raw_score
 
-from monitor.series import detect_series
+from monitor.core.detect.series import detect_series
 
 
 @dataclass(frozen=True, slots=True)
