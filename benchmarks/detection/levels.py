@@ -55,25 +55,25 @@ class Today:
         return min(1.0, self.budget * PAST * 24.0 / max(1, scores.size))
 
 
-def one_level(today: Today, caution: float = CAUTION) -> float:
-    """Return the score at which windows alarm by the needle's own level."""
-    normal = today.normal
-    ladders = [
-        (
-            1,
-            ladder(
-                rate,
-                certainty,
-                clustering=normal.surge.factors[window],
-                hours=length / BUCKETS,
-                least=LEAST,
-                doubt=0.0,
-            ),
+def ladders_of(normal: Baseline) -> list[Sequence[float]]:
+    """Return the chances that can be attained by each key's windows, key after key."""
+    return [
+        ladder(
+            rate,
+            certainty,
+            clustering=normal.surge.factors[window],
+            hours=length / BUCKETS,
+            least=LEAST,
+            doubt=0.0,
         )
         for rate, certainty in zip(normal.rates.tolist(), normal.certainties.tolist(), strict=True)
         for window, length in enumerate(WINDOWS)
     ]
-    return -math.log(solve_level(ladders, today.budget / caution))
+
+
+def one_level(today: Today, caution: float = CAUTION) -> float:
+    """Return the score at which windows alarm by the needle's own level."""
+    return -math.log(solve_level(((1, rungs) for rungs in ladders_of(today.normal)), today.budget / caution))
 
 
 def equal_split(today: Today) -> float:
