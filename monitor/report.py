@@ -8,6 +8,7 @@ from html import escape
 
 from monitor.core.codec import to_json
 from monitor.core.keys import name_of
+from monitor.core.wording import ENGLISH, causes, words_for
 from monitor.ports import Ledger
 from monitor.types import Incident, Json, Key, Rollup
 
@@ -78,7 +79,13 @@ def _incident(incident: Incident, days: Sequence[Rollup]) -> str:
 <p class="meta">{incident.kind} · {incident.opened:%Y-%m-%d %H:%M} UTC to {until} · {incident.observed:.1f} negative
 where
 {incident.expected:.1f} is normal · {incident.stories} stories, {incident.publishers} publishers · {keys}</p>
-{_chart(incident, days)}<ul>{headlines}</ul>"""
+{_causes(incident)}{_chart(incident, days)}<ul>{headlines}</ul>"""
+
+
+def _causes(incident: Incident) -> str:
+    if incident.explanation is None:
+        return ""
+    return f"<p>{escape(causes(incident.explanation, words_for(ENGLISH)))}</p>"
 
 
 def _chart(incident: Incident, days: Sequence[Rollup]) -> str:

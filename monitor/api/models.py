@@ -257,6 +257,23 @@ class Evidence(Shape):
     publishers: int
 
 
+class Explanation(Shape):
+    """What makes the surge: each cause's Shapley share of log(observed / expected). They sum to 1."""
+
+    volume: float = Field(description="More stories than normal, whatever their mood.")
+    mood: float = Field(description="A larger share of them negative than normal.")
+    event: float = Field(description="Many about one event, `loudest_event`.")
+    publisher: float = Field(description="Many by one publisher, `loudest_publisher`.")
+    model: float = Field(description="Judged by another model than the one that taught what is normal.")
+    percent: dict[str, int] = Field(
+        description="The same in whole percent, by cause; they sum to 100. A negative share works against the surge.",
+        examples=[{"volume": 62, "mood": 21, "event": 17, "publisher": 0, "model": 0}],
+    )
+    loudest_event: str | None
+    loudest_publisher: str | None
+    headline: str | None = Field(description="That of the event.")
+
+
 class Acknowledgement(Shape):
     """Somebody looks into the incident."""
 
@@ -287,6 +304,7 @@ class Incident(Shape):
     late: bool
     model: str
     revision: int
+    explanation: Explanation | None = Field(description="Of the figures; null where it is a silence.")
     acknowledged: Acknowledgement | None = Field(description="Who looks into it, since when; the first who said so.")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from monitor import types
 from monitor.api import models
 from monitor.api.services import Assessment, NormalOf
+from monitor.core.explain import percents
 from monitor.core.keys import group_of, name_of, source_key
 from monitor.ports import Judgement, Ledger
 from monitor.reading import Dispatch, KeyLevel, Live, StoredArticle
@@ -79,7 +80,13 @@ def _incident_fields(value: types.Incident) -> dict[str, Any]:
         "window_seconds": value.window.total_seconds(),
         "chance_per_hour": value.chance,
         "evidence": [models.Evidence(**asdict(each)) for each in value.evidence],
+        "explanation": _explanation(value.explanation) if value.explanation else None,
     }
+
+
+def _explanation(value: types.Explanation) -> models.Explanation:
+    whole = {cause.value: share for cause, share in percents(value).items()}
+    return models.Explanation(**asdict(value), percent=whole)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

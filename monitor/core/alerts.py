@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
 from monitor.core.message import TITLE, lines_of
-from monitor.core.wording import ENGLISH, number, plain, span, words_for
+from monitor.core.wording import ENGLISH, causes, number, plain, span, words_for
 from monitor.ports import Case, Notice
 from monitor.types import Change, Incident, IncidentKind, Json, Severity
 
@@ -94,6 +94,8 @@ def _annotations(incident: Incident, change: Change, address: str | None) -> dic
     summary, *rest = (line.translate(HARMLESS) for line in lines_of(incident, change))
     words = words_for(ENGLISH)
     more: dict[str, Json] = {} if address is None else {"link": page_of(incident, address)}
+    if incident.explanation is not None:
+        more["causes"] = causes(incident.explanation, words).translate(HARMLESS)
     if incident.evidence:
         more["headline"] = plain(incident.evidence[0].title, TITLE).translate(HARMLESS)
     return {

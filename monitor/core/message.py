@@ -10,6 +10,7 @@ from monitor.core.severity import years_between
 from monitor.core.wording import (
     ENGLISH,
     Words,
+    causes,
     key_name,
     link_or_none,
     moment,
@@ -29,7 +30,7 @@ OTHER_KEYS = 8
 
 
 def render(message: Message, *, language: Language | None = None, repeat: bool = False) -> str:
-    """Return the message as plain text of a few lines: what, how far above normal, since when, and the headlines.
+    """Return the message as plain text of a few lines: what, how far above normal, why, since when, and the headlines.
 
     language  `zh` or `en`; None takes that of the leading headline, and English where that is neither
     repeat    say that this may have been told before
@@ -73,6 +74,7 @@ def payload(message: Message) -> dict[str, Json]:
             "years_between": years if math.isfinite(years) else None,
             "stories": incident.stories,
             "publishers": incident.publishers,
+            "explanation": written["explanation"],
             "model": incident.model,
             "evidence": written["evidence"],
             "text": render(message),
@@ -89,6 +91,8 @@ def _lines(incident: Incident, change: Change, words: Words, *, repeat: bool) ->
         severity=severity_name(incident.severity, words), name=key_name(incident.keys[0], words)
     )
     yield _figures(incident, words)
+    if incident.explanation is not None:
+        yield causes(incident.explanation, words)
     yield _time(incident, change, words)
     if len(incident.keys) > 1:
         names = [key_name(key, words) for key in incident.keys[1:]]

@@ -7,12 +7,15 @@ import unicodedata
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
+from monitor.core.explain import percents
 from monitor.core.keys import name_of
 from monitor.core.severity import HOURS_IN_YEAR, years_between
-from monitor.types import IncidentKind, Key, Language, Severity
+from monitor.types import Cause, Explanation, IncidentKind, Key, Language, Severity
 
 ENGLISH = Language("en")
 CHINESE = Language("zh")
+
+NAME = 80  # characters shown of what an event or a publisher is called
 
 Words = Mapping[str, str]
 
@@ -27,6 +30,12 @@ WORDS: Mapping[Language, Words] = {
         "figures surge": "{observed} negative stories in {window} where {expected} is normal; by chance {rarity}.",
         "figures blind": "{observed} stories in {window} where {expected} is normal; by chance {rarity}.",
         "publishers": "From {publishers} publishers.",
+        "causes": "Why: {causes}.",
+        "cause volume": "{share} % volume",
+        "cause mood": "{share} % mood",
+        "cause event": "{share} % one event ({name})",
+        "cause publisher": "{share} % one publisher ({name})",
+        "cause model": "{share} % a change of model",
         "since": "Since {opened}.",
         "lasted": "From {opened} to {resolved}.",
         "already": "It is over already.",
@@ -68,6 +77,12 @@ WORDS: Mapping[Language, Words] = {
         "figures surge": "{window}内负面报道 {observed} 篇，正常水平为 {expected} 篇；纯属偶然的频率：{rarity}。",
         "figures blind": "{window}内报道 {observed} 篇，正常水平为 {expected} 篇；纯属偶然的频率：{rarity}。",
         "publishers": "来自 {publishers} 家媒体。",
+        "causes": "成因：{causes}。",
+        "cause volume": "报道量 {share}%",
+        "cause mood": "负面占比 {share}%",
+        "cause event": "单一事件（{name}）{share}%",
+        "cause publisher": "单一媒体（{name}）{share}%",
+        "cause model": "模型更换 {share}%",
         "since": "开始于 {opened}。",
         "lasted": "自 {opened} 至 {resolved}。",
         "already": "目前已结束。",
@@ -175,6 +190,21 @@ def rarity(chance: float, words: Words) -> str:
         if count >= 1.0:
             return _once_in(count, unit, words)
     return _once_in(max(years * HOURS_IN_YEAR, 1.0), "hour", words)
+
+
+def causes(explanation: Explanation, words: Words) -> str:
+    """Return what makes a surge, the largest share first: `Why: 62 % volume, 38 % mood.` The shares sum to 100 %."""
+    named = {
+        Cause.EVENT: plain(explanation.headline or explanation.loudest_event or "", NAME),
+        Cause.PUBLISHER: plain(explanation.loudest_publisher or "", NAME),
+    }
+    shares = sorted(percents(explanation).items(), key=lambda each: -each[1])
+    told = [
+        words[f"cause {cause.value}"].format(share=f"{share}".replace("-", "−"), name=named.get(cause, ""))
+        for cause, share in shares
+        if share
+    ]
+    return words["causes"].format(causes=words["join"].join(told))
 
 
 def moment(at: datetime) -> str:

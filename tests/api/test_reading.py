@@ -11,6 +11,7 @@ from monitor.reading import KeyLevel
 from monitor.store import schema
 from monitor.types import Change, IncidentState, Key, Message, Severity, TargetId
 from tests.api.conftest import ACME, ALL, MODEL, NOON, Desk, hex_id
+from tests.core.telling import EXPLAINED
 from tests.databases import SQL
 
 pytestmark = pytest.mark.parametrize("archive", SQL, indirect=True)
@@ -235,6 +236,17 @@ async def test_incidents_are_found_by_state_key_and_severity(desk: Desk) -> None
     assert await found(key="topic:Energy / Oil") == [hex_id(3)]
     assert await found(kind="blind") == []
     assert await found(until=(NOON - timedelta(minutes=118)).isoformat()) == [hex_id(1)]
+
+
+async def test_an_incident_says_what_makes_it_in_shares_that_sum_up(desk: Desk) -> None:
+    await desk.archive.incident(1, explanation=EXPLAINED)
+    await desk.archive.incident(2)
+    plain, explained = (await desk.get("/api/v1/incidents"))["incidents"]
+    assert plain["explanation"] is None
+    told = explained["explanation"]
+    assert told["percent"] == {"volume": 62, "mood": -9, "event": 20, "publisher": 27, "model": 0}
+    assert sum(told[cause] for cause in told["percent"]) == pytest.approx(1.0)
+    assert (told["loudest_publisher"], told["headline"]) == ("loud.example", "Police raid Acme Bank")
 
 
 async def test_incidents_come_in_pages(desk: Desk) -> None:

@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from monitor.types import (
+    EventId,
     Evidence,
+    Explanation,
     Incident,
     IncidentId,
     IncidentKind,
@@ -54,6 +56,18 @@ def headline(story: str, *, negative: float = 0.9, publishers: int = 1, **other:
 
 def headlines(stories: Iterable[str]) -> tuple[Evidence, ...]:
     return tuple(headline(story) for story in stories)
+
+
+EXPLAINED = Explanation(
+    volume=0.62,
+    mood=-0.092,
+    event=0.2,
+    publisher=0.272,
+    model=0.0,
+    loudest_event=EventId("raid"),
+    loudest_publisher="loud.example",
+    headline="Police raid Acme Bank",
+)
 
 
 def incident(*keys: str, **other: Any) -> Incident:

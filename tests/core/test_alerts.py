@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from monitor.core.alerts import AFTERGLOW, LASTING, SHOWN, alerts_of
 from monitor.ports import Case, Notice
 from monitor.types import Change, IncidentId, IncidentKind, IncidentState, Key, Severity
-from tests.core.telling import MINUTE, T0, headline, incident
+from tests.core.telling import EXPLAINED, MINUTE, T0, headline, incident
 
 LOW, MEDIUM, HIGH, CRITICAL = Severity
 SOON = timedelta(seconds=2)  # a message is accepted
@@ -110,8 +110,16 @@ def test_people_read_what_how_much_and_where() -> None:
     assert read["summary"] == "[HIGH] Bad news is surging: acme"
     assert (read["observed"], read["expected"], read["window"]) == ("7.9", "0.4", "1 h")
     assert read["headline"] == "Headline of one"
+    assert "causes" not in read
     assert "- Headline of one (news.example, 2026-03-02 10:00 UTC)" in read["description"].splitlines()
     assert "generatorURL" not in shown(case, T0)[0]
+
+
+def test_an_alert_says_what_makes_the_surge() -> None:
+    loud = replace(EXPLAINED, headline="<!channel> raid")
+    read = shown(replace(OPEN, incident=replace(OPEN.incident, explanation=loud)), T0)[0]["annotations"]
+    assert read["causes"].startswith("Why: 62 % volume, 27 % one publisher (loud.example), 20 % one event (‹!channel›")
+    assert read["causes"] in read["description"].splitlines()
 
 
 def test_a_headline_can_neither_call_a_channel_nor_hide_a_link_nor_break_a_line() -> None:

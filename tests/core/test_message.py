@@ -22,7 +22,7 @@ from monitor.types import (
     Severity,
     TargetId,
 )
-from tests.core.telling import T0, headline, incident
+from tests.core.telling import EXPLAINED, T0, headline, incident
 
 
 def message(one: Incident, change: Change = Change.OPENED) -> Message:
@@ -68,6 +68,17 @@ def test_chinese_news_is_told_in_chinese() -> None:
     ]
     assert render(message(one), language=ENGLISH).startswith("[HIGH] Bad news")
     assert render(message(incident("all")), language=CHINESE).startswith("【高】负面新闻激增：全部新闻")
+
+
+def test_a_surge_is_told_with_what_makes_it_the_largest_share_first() -> None:
+    one = message(incident("entity:acme", explanation=EXPLAINED))
+    assert render(one).splitlines()[2] == (
+        "Why: 62 % volume, 27 % one publisher (loud.example), 20 % one event (Police raid Acme Bank), −9 % mood."
+    )
+    assert render(one, language=CHINESE).splitlines()[2] == (
+        "成因：报道量 62%、单一媒体（loud.example）27%、单一事件（Police raid Acme Bank）20%、负面占比 −9%。"
+    )
+    assert "Why" not in render(message(incident("entity:acme")))
 
 
 def test_an_incident_that_is_raised_and_one_that_ends_say_so() -> None:
@@ -239,16 +250,18 @@ def test_a_chance_of_zero_is_still_json() -> None:
 
 def test_the_document_is_described_field_by_field(pytestconfig: pytest.Config) -> None:
     described = (pytestconfig.rootpath / "docs" / "webhook.md").read_text(encoding="utf-8")
-    document = payload(message(incident("entity:acme")))
+    document = payload(message(incident("entity:acme", explanation=EXPLAINED)))
     data = document["data"]
     assert isinstance(data, dict)
-    evidence = data["evidence"]
+    evidence, explanation = data["evidence"], data["explanation"]
     assert isinstance(evidence, list)
+    assert isinstance(explanation, dict)
     piece = evidence[0]
     assert isinstance(piece, dict)
     fields = set(re.findall(r"^\| `([a-z_.\[\]]+)` \|", described, re.MULTILINE))
     assert fields == {
         *(name for name in document if name != "data"),
         *(f"data.{name}" for name in data if name != "evidence"),
+        *(f"data.explanation.{name}" for name in explanation),
         *(f"data.evidence[].{name}" for name in piece),
     }

@@ -15,6 +15,7 @@ from monitor.core.incidents import acknowledge
 from monitor.reading import KeyLevel
 from monitor.types import Acknowledgement, IncidentState, Key, Severity
 from tests.api.conftest import ALL, LIVE, NOON, an_incident, hex_id
+from tests.core.telling import EXPLAINED
 from tests.page.browser import Visit, visiting
 from tests.page.conftest import Served
 
@@ -65,6 +66,16 @@ async def test_the_page_shows_keys_chart_incidents_and_sources(desk: Served, bro
         assert bars > 1000
         assert raised > 100  # the line where the incident was raised
         assert "at most 8 negative stories in 1 h" in str(await visit.page.get_attribute("#chart", "aria-label"))
+
+
+async def test_an_incident_says_what_makes_it_in_both_languages(desk: Served, browser: Browser) -> None:
+    await desk.archive.incident(1, explanation=EXPLAINED)
+    async with desk.serving(), visiting(browser, desk.url) as visit:
+        await visit.settle()
+        told = "Why: 62% volume · 27% one publisher: loud.example · 20% one event: Police raid Acme Bank · -9% mood"
+        assert await visit.text(".incident .causes") == told
+        await visit.page.click("#language")
+        assert (await visit.text(".incident .causes")).startswith("成因： 报道量 62% · 单一媒体 27%： loud.example · ")
 
 
 async def test_an_incident_appears_and_ends_without_a_reload(desk: Served, browser: Browser) -> None:

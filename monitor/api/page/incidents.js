@@ -111,6 +111,7 @@ function card(incident) {
     ),
     make("p", { class: "when" }, when(incident), incident.late ? ` · ${say("told late")}` : null),
     make("p", { class: "figures" }, figures(incident)),
+    incident.explanation ? make("p", { class: "causes" }, causes(incident.explanation)) : null,
     others.length ? make("p", { class: "also" }, `${say("also")} `, others.map((key, place) => [place ? " · " : "", keyButton(incident, key)])) : null,
     headlines(incident),
     actions(incident),
@@ -141,6 +142,19 @@ function figures(incident) {
   };
   const told = say(`figures ${incident.kind}`, given);
   return incident.kind === "surge" ? `${told} ${say("publishers", { n: incident.publishers })}` : told;
+}
+
+/** Return what makes a surge, the largest share first; the shares sum to 100 %. */
+function causes(explanation) {
+  const names = { event: explanation.headline ?? explanation.loudest_event, publisher: explanation.loudest_publisher };
+  const shares = Object.entries(explanation.percent).filter(([, share]) => share !== 0);
+  shares.sort(([, one], [, other]) => other - one);
+  const told = shares.map(([cause, share], place) => [
+    place ? " · " : "",
+    make("span", { title: say(`about cause ${cause}`) }, say(`cause ${cause}`, { percent: percent(share / 100) })),
+    names[cause] ? [" ", foreign(names[cause], 80)] : null,
+  ]);
+  return [`${say("causes")} `, told];
 }
 
 function headlines(incident) {
