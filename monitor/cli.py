@@ -158,14 +158,35 @@ def replay(
     ],
     report: Annotated[Path, typer.Option(metavar="DIR", help="Where the report goes.")],
     config: ConfigFile = DEFAULT,
+    *,
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="See the archive as of this moment (UTC); a bare day: as of its end."),
+    ] = None,
+    events: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What is known to have happened (JSON), to compare with.")
+    ] = None,
+    sweep: Annotated[
+        str | None, typer.Option(metavar="BUDGETS", help="Further budgets, in false incidents a week: 0.25,1,7.")
+    ] = None,
 ) -> None:
     """Ask "when would this have fired?": run an archive as if each item came at its own time.
 
-    No item is seen before it was received; the live database is not touched. Writes report.json and report.html.
-    """
-    from monitor.replay import replay as run_replay
+    No item is seen before it was received, and the live database is not touched. A record that names only a day
+    (`2019-03-10`, or any time with `"resolution": "day"`) comes at that day's end, and counts in no window shorter than
+    a day. Records that cannot be read are counted and named. Run twice, it writes the same report.json.
 
-    asyncio.run(run_replay(archive, config, report))
+        newsquake replay 2019.jsonl.gz --report report --sweep 0.25,1,7
+
+    Writes report.json and report.html. With --events it also says which of them were told, how long before the end of
+    their busiest day, and how many incidents were at none of them. The file is a list of objects with `id`, `what`,
+    `start`, `end` and `busiest_day` (days), and `keywords`, words of which a headline about it holds one.
+    """
+    from monitor.hindsight import Question
+    from monitor.hindsight import replay as run_replay
+
+    asked = Question(archive=archive, config=config, report=report, until=until, events=events, sweep=sweep)
+    asyncio.run(run_replay(asked))
 
 
 @app.command()

@@ -40,7 +40,19 @@ ALLOWED: dict[str, tuple[str, ...]] = {
 }
 # The composition root: these may import every room.
 TOP = (
-    *("housekeeping", "assembly", "topics", "handling", "panel", "report", "replay", "app", "cli", "commands"),
+    *(
+        "housekeeping",
+        "assembly",
+        "topics",
+        "handling",
+        "panel",
+        "report",
+        "replay",
+        "hindsight",
+        "app",
+        "cli",
+        "commands",
+    ),
     *("check", "demo"),
 )
 TRAINER = ("types", "errors", "ports", "core", "scoring", "replay", "store")

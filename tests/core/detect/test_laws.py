@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from monitor.core.detect.detector import Rules, State, decide, dump, fresh, load
 from monitor.errors import StoreError
-from monitor.types import Key, Rollup, Signal, Timeliness
+from monitor.types import BUCKET, Key, Rollup, Signal, Timeliness
 
 from .conftest import MONDAY, rollup
 
@@ -165,3 +165,18 @@ def test_a_clock_that_steps_back_is_taken_for_the_last_tick() -> None:
 def test_a_checkpoint_row_that_cannot_be_read_is_named() -> None:
     with pytest.raises(StoreError, match=r"row 'key:entity:acme' .* version 1"):
         load(Rules(), {"key:entity:acme": {"since": 3}}, [])
+
+
+@given(SEEDS)
+@settings(max_examples=10, deadline=None)
+def test_without_news_a_second_tick_in_a_bucket_changes_nothing(seed: int) -> None:
+    state = fresh(Rules())
+    for now, rollups in days(seed):
+        state = decide((), decide(rollups, state, now).state, now).state
+        later = decide((), state, now - (now - MONDAY) % BUCKET + BUCKET - timedelta(seconds=1))
+        assert later.signals == ()
+        assert later.changed <= {"clock"}
+        before, after = (dump(each, {"clock"})["clock"] for each in (state, later.state))
+        assert isinstance(before, dict)
+        assert isinstance(after, dict)
+        assert {**after, "now": 0} == {**before, "now": 0}
