@@ -36,7 +36,7 @@ def fade(hours: float, memory: float = MEMORY) -> float:
 
 _FIRST = (1.3, 1.5, 2.0, 3.0)  # the cautious factors before anything is learned
 _FIRST_WEIGHT = 10.0
-_LEAST = (1.1, 1.2, 1.35, 1.5)  # quiet keys show their clusters too rarely to be learned from: never trust in less
+_LEAST = (1.02, 1.04, 1.07, 1.1)  # quiet keys show their clusters too rarely to be learned from: never trust in less
 Four: TypeAlias = tuple[float, ...]  # one value for each window length
 
 

@@ -14,7 +14,7 @@ from statistics import NormalDist
 
 WINDOWS = (3, 12, 72, 288)  # buckets: 15 minutes, 1 hour, 6 hours, 24 hours
 WEEK_HOURS = 168.0
-CAUTION = 6.0  # what the formulas leave out, until it can be measured on the keys' own history
+CAUTION = 2.0  # what the formulas leave out, until it can be measured on the keys' own history
 SHARE = 0.2  # the part of the budget that the share test may spend
 _SMOOTH = 50.0  # with means above this, discreteness no longer wastes any budget
 _MANY = 500.0  # with means above this, counts are as good as normally distributed
@@ -72,12 +72,15 @@ def cluster_rate(count: float, mean: float, excess: float, rate: float, step: fl
     rate    stories per hour expected at the window's end
     step    hours between two window ends: no more often can a window reach anything
 
-    The scan statistic of Alm (1983) with a negative binomial for the Poisson. Within a standard deviation of its mean
-    a window is no cluster, and the answer is infinity: Alm's last factor falls to 0 there and would say "never".
+    The scan statistic of Alm (1983) with a negative binomial for the Poisson. Where news is clustered, a story that has
+    just come is no ordinary moment: others are likelier beside it than at a time chosen blindly. So what counts is how
+    many a window holds that is seen from one of its stories, P(N = count)·count/mean, which for the Poisson is Alm's
+    P(N = count - 1). Within a standard deviation of its mean a window is no cluster, and the answer is infinity: the
+    last factor falls to 0 there and would say "never".
     """
     if mean <= 0.0 or count < 1.0 or count <= mean + math.sqrt(mean * (1.0 + excess)):
         return math.inf
-    reaching = rate * math.exp(log_probability(count - 1.0, mean, excess)) * (1.0 - mean / count)
+    reaching = rate / mean * math.exp(log_probability(count, mean, excess)) * (count - mean)
     if rate * step < 0.1:  # so sparse that each story is a window end of its own
         return reaching
     return min(reaching, tail_bound(count, mean, excess) / step)

@@ -1,6 +1,7 @@
 import math
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -77,6 +78,24 @@ def test_a_poisson_scan_reaches_its_counts_as_often_as_the_formula_says() -> Non
     rate, hours, count = 0.5, 1.0, 4  # half a story an hour; four within an hour
     random = stats.poisson(rate * hours)
     assert cluster_rate(count, rate * hours, 0.0, rate) == pytest.approx(rate * random.pmf(3) * (1 - 0.5 / 4))
+
+
+@pytest.mark.parametrize(("rate", "hours"), [(0.02, 1.0), (0.02, 6.0), (0.3, 1.0), (0.3, 6.0)])
+def test_clustered_news_reaches_its_counts_no_more_often_than_the_formula_says(rate: float, hours: float) -> None:
+    chance, watched = np.random.default_rng(5), 400_000.0
+    first = np.sort(chance.random(chance.poisson(rate / 1.5 * watched)) * watched)
+    others = chance.poisson(1.5 * (chance.random(first.size) < 1 / 3))  # one story in three draws others within hours
+    times = np.sort(np.concatenate([first, np.repeat(first, others) + chance.exponential(1.5, int(others.sum()))]))
+    windows = np.bincount((times / hours).astype(int))
+    mean = rate * hours
+    excess = float(windows.var() / windows.mean()) - 1.0
+    held = np.arange(times.size) - np.searchsorted(times, times - hours) + 1
+    for count in range(math.ceil(mean + math.sqrt(mean * (1.0 + excess)) + 1.0), 12):
+        reached = times[held >= count]
+        clusters = int((np.diff(reached, prepend=-hours) > hours).sum())
+        if clusters >= 20:
+            expected = cluster_rate(count, mean, excess, rate) * watched
+            assert 0.15 * expected < clusters < 1.25 * expected
 
 
 @given(st.integers(20, 200), st.floats(0.05, 0.5), st.floats(4.0, 200.0))
