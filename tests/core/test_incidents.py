@@ -8,7 +8,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.core.incidents import HEADLINES, Folded, evidence_wanted, fold, headlines
+from monitor.core.incidents import HEADLINES, Folded, decisive, evidence_wanted, fold, headlines
 from monitor.types import (
     BUCKET,
     Change,
@@ -21,7 +21,7 @@ from monitor.types import (
     Signal,
     SignalKind,
 )
-from tests.core.telling import MINUTE, T0, headline, incident, signal
+from tests.core.telling import EXPLAINED, MINUTE, T0, headline, incident, signal
 from tests.core.telling import headlines as told_in
 
 NOW = T0 + timedelta(minutes=2)
@@ -417,3 +417,33 @@ def test_for_a_new_key_the_stories_of_what_is_open_are_looked_up_too() -> None:
 
 def test_calm_and_silence_need_no_headlines() -> None:
     assert evidence_wanted([signal(ACME, SignalKind.CALM), signal(WIRE, SignalKind.BLIND)], [incident(ACME)]) == ()
+
+
+# --- what explains it ---
+
+
+def test_of_each_key_that_surges_the_least_likely_signal_is_to_be_explained() -> None:
+    first, least, last = signal(ACME), signal(ACME, at=T0 + MINUTE, chance=1e-9), signal(ACME, at=T0 + 2 * MINUTE)
+    others = signal(ALL), signal(WIRE, SignalKind.BLIND), signal(OTHER, SignalKind.CALM)
+    assert set(decisive([last, *others, least, first])) == {least, others[0]}
+
+
+def test_an_incident_shows_what_explains_the_figures_it_shows() -> None:
+    worse = signal(ACME, at=T0 + MINUTE, observed=9.9, chance=1e-9)
+    milder = signal(ACME, at=T0 + 2 * MINUTE, observed=7.7)
+    gloomier = replace(EXPLAINED, volume=0.1, mood=0.9 - EXPLAINED.event - EXPLAINED.publisher)
+    explained = {signal(ACME): gloomier, worse: EXPLAINED, milder: gloomier}
+    [opened] = fold([signal(ACME)], [], {}, NOW, explained).incidents
+    assert (opened.observed, opened.explanation) == (5.4, gloomier)
+    [grown] = fold([worse], [opened], {}, NOW, explained).incidents
+    assert (grown.observed, grown.explanation) == (9.9, EXPLAINED)
+    assert fold([milder], [grown], {}, NOW, explained).incidents == ()
+
+
+def test_a_key_that_joins_does_not_change_what_explains_the_incident() -> None:
+    wider = signal(ALL, at=T0 + MINUTE, chance=1e-12)
+    explained = {signal(ACME): EXPLAINED, wider: replace(EXPLAINED, headline="Another raid")}
+    evidence = as_evidence({ACME: "abcdef", ALL: "abcdef"})
+    [joined] = fold([signal(ACME), wider], [], evidence, NOW, explained).incidents
+    assert joined.keys == (ACME, ALL)
+    assert joined.explanation == EXPLAINED
