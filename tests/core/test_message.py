@@ -76,7 +76,7 @@ def test_a_surge_is_told_with_what_makes_it_the_largest_share_first() -> None:
         "Why: 62 % volume, 27 % one publisher (loud.example), 20 % one event (Police raid Acme Bank), −9 % mood."
     )
     assert render(one, language=CHINESE).splitlines()[2] == (
-        "成因：报道量 62%、单一媒体（loud.example）27%、单一事件（Police raid Acme Bank）20%、负面占比 −9%。"
+        "成因：报道量 62%、同一媒体（loud.example）27%、同一新闻事件（Police raid Acme Bank）20%、负面占比 −9%。"
     )
     assert "Why" not in render(message(incident("entity:acme")))
 

@@ -75,7 +75,7 @@ async def test_an_incident_says_what_makes_it_in_both_languages(desk: Served, br
         told = "Why: 62% volume · 27% one publisher: loud.example · 20% one event: Police raid Acme Bank · -9% mood"
         assert await visit.text(".incident .causes") == told
         await visit.page.click("#language")
-        assert (await visit.text(".incident .causes")).startswith("成因： 报道量 62% · 单一媒体 27%： loud.example · ")
+        assert (await visit.text(".incident .causes")).startswith("成因： 报道量 62% · 同一媒体 27%： loud.example · ")
 
 
 async def test_an_incident_appears_and_ends_without_a_reload(desk: Served, browser: Browser) -> None:
