@@ -57,6 +57,7 @@ __all__ = ["STATE_VERSION", "Decision", "Rules", "State", "decide", "dump", "fre
 
 GAP = 900  # seconds without a tick after which nobody was watching
 LOST = 7200  # seconds of that after which the hours in it teach nothing
+LINGERING = 144  # buckets of calm that end any surge; a shorter one ends when it has been calm for as long as it lasted
 HISTORY_WEIGHT = 0.5  # a feed's old items may be cut short, so they count half
 
 
@@ -190,7 +191,8 @@ def _relax(draft: Draft, key: Key, now: datetime) -> Signal | None:
         draft.set_key(key, replace(record, firing=replace(firing, calm=None)))
         return None
     since = bucket if firing.calm is None else firing.calm
-    if bucket - since < draft.rules.hold:
+    lasted = since - firing.since  # news at a new level has its calm hours, too: they are not the end of it
+    if bucket - since < max(draft.rules.hold, min(lasted, LINGERING)):
         draft.set_key(key, replace(record, firing=replace(firing, calm=since)))
         return None
     draft.set_key(key, replace(record, firing=None, told=bucket))

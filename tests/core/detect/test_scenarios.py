@@ -1,0 +1,148 @@
+"""Weeks of invented news: what a desk is told when news changes slowly, for good, again, or about somebody new."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+import numpy as np
+import pytest
+
+from monitor.core.detect.detector import Rules, State, decide, fresh
+from monitor.core.detect.levels import levels
+from monitor.types import BUCKET, Key, Rollup, Signal, SignalKind
+
+from .conftest import MONDAY, rollup
+
+DAY = timedelta(days=1)
+STEP = timedelta(minutes=15)  # as seldom as ticks may come
+PUBLISHERS = ("one.example", "two.example", "three.example")
+ACME = "entity:acme"
+OTHERS = ("entity:bolt", "entity:cove", "entity:dorn", "entity:elm")
+
+# Negative stories an hour of a key, by time since the beginning; there are as many others.
+Rate = Callable[[timedelta], float]
+
+
+def steady(rate: float) -> Rate:
+    return lambda _: rate
+
+
+class News:
+    """Invented news, lived through story by story."""
+
+    def __init__(self, seed: int) -> None:
+        self.now = MONDAY
+        self.state: State = fresh(Rules())
+        self.signals: list[Signal] = []
+        self._random = np.random.default_rng(seed)
+
+    def live(self, until: timedelta, rates: Mapping[str, Rate]) -> list[Signal]:
+        """Live on until so long after the beginning; return what was said meanwhile."""
+        before = len(self.signals)
+        while self.now < MONDAY + until:
+            self.now += STEP
+            self._tell([each for key, rate in rates.items() for each in self._stories(key, rate)])
+            self._tell(())
+        return self.signals[before:]
+
+    def surge(self, key: str, stories: int) -> list[Signal]:
+        """So many more negative stories within half an hour."""
+        before = len(self.signals)
+        for number in range(stories):
+            self.now += timedelta(minutes=30) / stories
+            self._tell([rollup(key, self.now, publisher=PUBLISHERS[number % 3])])
+        self.now = MONDAY + -((MONDAY - self.now) // STEP) * STEP
+        return self.signals[before:]
+
+    def normal(self, key: str, window: int = -1) -> float:
+        """Return the negative stories that are normal in a window, of a day by default."""
+        (level,) = [each for each in levels(self.state, self.now) if each.key == key]
+        return level.windows[window].expected
+
+    def _stories(self, key: str, rate: Rate) -> list[Rollup]:
+        mean = rate(self.now - MONDAY) * (STEP / timedelta(hours=1))
+        kinds = [1] * self._random.poisson(mean) + [0] * self._random.poisson(mean)
+        at = self.now - BUCKET
+        return [
+            rollup(key, at, negative, other=1 - negative, publisher=str(self._random.choice(PUBLISHERS)))
+            for negative in kinds
+        ]
+
+    def _tell(self, rollups: Sequence[Rollup]) -> None:
+        decision = decide(rollups, self.state, self.now)
+        self.state = decision.state
+        self.signals += decision.signals
+
+
+def opened(signals: Sequence[Signal]) -> list[datetime]:
+    """Return when surges were told that were not under way already."""
+    moments: list[datetime] = []
+    firing: set[Key] = set()
+    for signal in signals:
+        if signal.kind in (SignalKind.SURGE, SignalKind.SHARE):
+            moments += [] if signal.key in firing else [signal.at]
+            firing.add(signal.key)
+        elif signal.kind is SignalKind.CALM:
+            firing.discard(signal.key)
+    return moments
+
+
+def test_news_that_doubles_within_a_month_is_no_surge() -> None:
+    news = News(seed=1)
+
+    def doubling(since: timedelta) -> float:
+        return 0.5 * (1.0 + min(max((since - 7 * DAY) / (30 * DAY), 0.0), 1.0))
+
+    signals = news.live(37 * DAY, dict.fromkeys((ACME, *OTHERS[:2]), doubling))
+    assert len(opened(signals)) <= 5, "the budget of five weeks"
+    assert news.normal(ACME) > 1.3 * 12.0
+
+
+def test_news_that_is_three_times_as_much_for_good_is_told_once_and_normal_within_days() -> None:
+    told = []
+    for seed in range(1, 9):
+        news = News(seed)
+        before = {key: steady(2.0) for key in (ACME, *OTHERS[:2])}
+        news.live(8 * DAY, before)
+        signals = news.live(15 * DAY, {**before, ACME: steady(6.0)})
+        told.append(len(opened(signals)))
+        assert opened(signals)[0] < MONDAY + 9 * DAY
+        assert signals[-1].kind is SignalKind.CALM
+        assert signals[-1].at < MONDAY + 13 * DAY
+        assert news.normal(ACME) > 1.8 * 48.0
+    assert sum(told) <= 10, "now and then the first clutch of stories is told apart"
+
+
+def test_a_second_surge_a_week_later_is_seen_as_well_as_the_first() -> None:
+    news = News(seed=3)
+    rates = {key: steady(0.25) for key in (ACME, *OTHERS)}
+    news.live(14 * DAY, rates)
+    chances, normal = [], []
+    for week in (3, 4):
+        normal.append(news.normal(ACME))
+        said = news.surge(ACME, 20)
+        assert len(opened(said)) == 1
+        chances.append(min(each.chance for each in said))
+        news.live(7 * week * DAY, rates)
+        assert news.signals[-1].kind is SignalKind.CALM
+    assert normal[1] < 1.5 * normal[0]
+    assert chances[1] < 1e3 * chances[0], "within one step of severity"
+
+
+def test_a_new_company_is_expected_to_be_as_its_peers_until_it_has_shown_itself() -> None:
+    news = News(seed=4)
+    rates = {key: steady(1.0) for key in OTHERS}
+    news.live(10 * DAY, rates)
+    signals = news.live(10.25 * DAY, {**rates, ACME: steady(1.0)})
+    assert news.normal(ACME) == pytest.approx(24.0, rel=0.4)
+    signals += news.live(14 * DAY, {**rates, ACME: steady(1.0)})
+    assert opened(signals) == []
+
+
+def test_a_new_company_among_quiet_ones_that_is_loud_from_its_first_day_is_told() -> None:
+    news = News(seed=5)
+    rates = {key: steady(0.02) for key in OTHERS}
+    news.live(10 * DAY, rates)
+    signals = news.live(11 * DAY, {**rates, ACME: steady(2.0)})
+    assert {each.key for each in signals if each.kind is SignalKind.SURGE} == {ACME}
