@@ -170,7 +170,7 @@ def test_the_shipped_watchlists_load() -> None:
     merged = Watchlist.merge([toml, table])
     assert merged.ancestors(EntityId("acme")) == ("acme-group",)
     assert merged.ancestors(EntityId("bolt-batteries")) == ("bolt",)
-    replayed = Watchlist.parse_toml(read("benchmarks/replay/watchlist_2018_2020.toml"), "watchlist_2018_2020.toml")
+    replayed = Watchlist.parse_toml(read("benchmarks/detection/watchlist_2018_2020.toml"), "watchlist_2018_2020.toml")
     assert len(Watchlist.merge([replayed])) >= 40
     assert {"boeing", "huawei", "thomas-cook", "wirecard", "hertz"} <= {one.id for one in replayed.companies}
 
