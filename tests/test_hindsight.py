@@ -14,6 +14,7 @@ import pytest
 from monitor.clock import DrivenClock
 from monitor.errors import ConfigurationError
 from monitor.hindsight import Question, run, understood
+from monitor.types import Cause
 from tests.acceptance.desk import BAD, WATCHLIST, WORDS, WordScorer
 
 FIRST = datetime(2019, 3, 4, tzinfo=UTC)
@@ -139,6 +140,8 @@ async def test_a_replay_says_which_events_were_told_how_early_and_what_else(
     assert "1 of 2" in shown
     page = (folder.path / "report" / "report.html").read_text(encoding="utf-8")
     assert "not told" in page
+    assert sum(incident["explanation"][cause] for cause in Cause) == pytest.approx(1.0)
+    assert page.count("<p>Why: ") == len(told["incidents"])
     assert page.count("<svg") == 1 + len(told["incidents"])
 
 
