@@ -20,6 +20,7 @@ from monitor.clock import DrivenClock
 from monitor.config import Config
 from monitor.core.incidents import Folded
 from monitor.core.keys import ALL, name_of
+from monitor.core.wording import ENGLISH, causes, words_for
 from monitor.lifecycle import signals
 from monitor.ports import Batch
 from monitor.replay import ticks
@@ -174,6 +175,8 @@ def _line(change: Change, incident: Incident) -> str:
     when = (incident.resolved if change is Change.RESOLVED else None) or incident.updated
     head = f"{when:%a %H:%M} UTC  {change.value}: {incident.severity.value} {incident.kind.value}"
     lines = [f"{head}: {name_of(incident.keys[0])}"]
+    if change is not Change.RESOLVED and incident.explanation is not None:
+        lines.append(f"    {causes(incident.explanation, words_for(ENGLISH))}")
     if change is Change.OPENED:
         lines += [f"    {evidence.title} ({evidence.publisher})" for evidence in incident.evidence[:3]]
     return "\n".join(lines)

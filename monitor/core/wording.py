@@ -195,8 +195,8 @@ def rarity(chance: float, words: Words) -> str:
 def causes(explanation: Explanation, words: Words) -> str:
     """Return what makes a surge, the largest share first: `Why: 62 % volume, 38 % mood.` The shares sum to 100 %."""
     named = {
-        Cause.EVENT: plain(explanation.headline or explanation.loudest_event or "", NAME),
-        Cause.PUBLISHER: plain(explanation.loudest_publisher or "", NAME),
+        Cause.EVENT: plain(explanation.headline or "…", NAME),
+        Cause.PUBLISHER: plain(explanation.loudest_publisher or "…", NAME),
     }
     shares = sorted(percents(explanation).items(), key=lambda each: -each[1])
     told = [

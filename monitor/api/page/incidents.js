@@ -146,7 +146,7 @@ function figures(incident) {
 
 /** Return what makes a surge, the largest share first; the shares sum to 100 %. */
 function causes(explanation) {
-  const names = { event: explanation.headline ?? explanation.loudest_event, publisher: explanation.loudest_publisher };
+  const names = { event: explanation.headline ?? "…", publisher: explanation.loudest_publisher };
   const shares = Object.entries(explanation.percent).filter(([, share]) => share !== 0);
   shares.sort(([, one], [, other]) => other - one);
   const told = shares.map(([cause, share], place) => [
