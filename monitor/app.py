@@ -25,9 +25,11 @@ from monitor.api.server import ApiServer, create_app
 from monitor.api.services import Submit
 from monitor.assembly import Workshop, desk_of, rules_of, sources_of, targets_of
 from monitor.bus.memory import MemoryBus
+from monitor.canary import Canary
 from monitor.clock import SystemClock
 from monitor.config import Config
 from monitor.config import load as load_config
+from monitor.core import canary
 from monitor.core.detect.detector import STATE_VERSION
 from monitor.core.detect.detector import load as load_state
 from monitor.core.detect.state import with_windows
@@ -54,7 +56,7 @@ from monitor.store.queries import Queries
 from monitor.store.tokens import TokenTable
 from monitor.systemd import ServiceManager
 from monitor.telemetry import Telemetry, configure_log
-from monitor.types import BUCKET, TICK, Json, SourceId, TargetId
+from monitor.types import BUCKET, TICK, Json, Language, SignalKind, SourceId, TargetId
 
 if TYPE_CHECKING:
     from monitor.delivery.exports import Exporter
@@ -69,6 +71,7 @@ AT_START = (  # what a running daemon does not change
     "limits.queue",
     "metrics",
     "export",
+    "canary",
 )
 LAST_WORDS = 5.0  # seconds in which a stopping daemon still delivers what is due
 
@@ -311,6 +314,7 @@ class Daemon:
         )
         async with self._store.transaction() as transaction:
             open_incidents = await transaction.open_incidents()
+        self._canary_silent = any(canary.KEY in incident.active for incident in open_incidents)
         self._panel = Panel(
             pipeline=self._pipeline,
             scorer=self._worker,
@@ -382,11 +386,31 @@ class Daemon:
         if heartbeat is not None:
             spawn("heartbeat", heartbeat.run())
         spawn("housekeeping", self._housekeeping.run())
+        self._begin_canary()
         if ticking:
             spawn("ticks", self._tick())
             spawn("models", self._succession.run())
 
     # --- what runs ---
+
+    def _begin_canary(self) -> None:
+        """Plant canaries, where that is asked for; else end the silence of those of earlier days."""
+        section = self._config.canary
+        if section is not None:
+            planting = Canary(
+                every=section.every,
+                within=section.within,
+                languages=[Language(each) for each in section.languages],
+                silent=self._canary_silent,
+                way=self._pipeline,
+                model=lambda: self._worker.model,
+                clock=self._clock,
+                telemetry=self.telemetry,
+            )
+            self._supervisor.spawn("canary", planting.run())
+        elif self._canary_silent:
+            over = canary.signal(SignalKind.SEEING, self._clock.now(), BUCKET, self._worker.model)
+            self._supervisor.spawn("canary", self._pipeline.tell([over]), ends=True)
 
     async def _read(self, source: Source) -> None:
         """Hand what a source yields to the pipeline. A source that cannot be read is told; the daemon goes on."""
@@ -490,6 +514,7 @@ class Daemon:
             await self._api.stop(self._config.limits.drain.total_seconds() / 2)
 
     async def _end_reading(self) -> None:
+        await self._supervisor.cancel("canary")
         for id_ in self._sources:
             await self._supervisor.cancel(f"source {id_}")
 

@@ -27,6 +27,7 @@ UNITS |= {"d": 86400, "day": 86400, "week": 604800, "w": 604800, "month": 262980
 PREFIX = "NEWSQUAKE_"
 MEGABYTE = 1_000_000
 LONGEST = timedelta(days=36525)  # a century
+CANARY = "canary"  # as in core.canary
 
 
 def duration(value: object) -> object:
@@ -234,6 +235,16 @@ class ExportSection(KafkaCluster):
         return {kind: topic for kind, topic in named.items() if topic is not None}
 
 
+class CanarySection(Section):
+    """`[canary]`: articles of our own that are planted to measure the whole way."""
+
+    every: Duration = Field(timedelta(hours=6), description="time between two plantings")
+    within: Duration = Field(timedelta(minutes=5), description="how long the way may take before it is told as blind")
+    languages: tuple[Literal["en", "zh"], ...] = Field(
+        ("en",), min_length=1, description="the languages of the articles that are planted"
+    )
+
+
 class FeedSource(Section):
     """A `[[source]]` of kind `feed`: RSS or Atom over HTTP."""
 
@@ -358,6 +369,7 @@ class Config(BaseSettings):
     log: LogSection = LogSection()
     metrics: MetricsSection = MetricsSection()
     export: ExportSection | None = None
+    canary: CanarySection | None = None
     source: tuple[AnySource, ...] = ()
     target: tuple[AnyTarget, ...] = ()
     route: tuple[RouteSection, ...] = ()
@@ -381,6 +393,8 @@ class Config(BaseSettings):
             for id_ in ids:
                 if ids.count(id_) > 1:
                     raise ValueError(f"{table}: the id {id_!r} is given {ids.count(id_)} times; each needs its own")
+        if any(source.id == CANARY for source in self.source):
+            raise ValueError(f"source: the id {CANARY!r} is kept for what newsquake plants itself; give it another one")
         known = {target.id for target in self.target}
         for number, route in enumerate(self.route):
             for name in route.targets:

@@ -130,6 +130,17 @@ class Telemetry:
         self.heartbeats = Counter(
             "newsquake_heartbeats", "Signs of life that were due, by outcome.", ("outcome",), registry=registry
         )
+        self.canary_seconds = Histogram(
+            "newsquake_canary_seconds",
+            "Time from planting canaries to the commit that counted them.",
+            buckets=LONG_SECONDS,
+            registry=registry,
+        )
+        self.canary_missed = Counter(
+            "newsquake_canary_missed",
+            "Canaries that were not counted as negative news in time.",
+            registry=registry,
+        )
         self.exports = Counter(
             "newsquake_exports",
             "Records that were to be written to topics outside, by outcome.",

@@ -29,6 +29,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "sources": (*GROUND, "ports", "core", "net", "kafka"),
     "delivery": (*GROUND, "ports", "core", "net", "kafka", "patience"),
     "pipeline": (*GROUND, "ports", "core", "patience"),
+    "canary": (*GROUND, "ports", "core", "pipeline"),
     "patience": (*GROUND, "ports"),
     "promotion": (*GROUND, "ports", "reading", "core", "pipeline", "patience"),
     "judging": (*GROUND, "ports", "core"),

@@ -34,6 +34,7 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "[limits]": config.LimitsSection,
     "[log]": config.LogSection,
     "[metrics]": config.MetricsSection,
+    "[canary]": config.CanarySection,
     "source feed": config.FeedSource,
     "source push": config.PushSource,
     "source archive": config.ArchiveSource,

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import structlog
 
+from monitor.core import canary
 from monitor.core.incidents import Folded
 from monitor.errors import NewsquakeError
 from monitor.patience import Patience
@@ -30,12 +31,13 @@ from monitor.pipeline.steps import (
     collect_step,
     rescore_step,
     score_step,
+    tell_step,
     tick_step,
     watch_step,
 )
 from monitor.ports import Batch, Bus, Clock, Scorer, Settled, Store
 from monitor.telemetry import Telemetry
-from monitor.types import DeadLetter, RawItem
+from monitor.types import DeadLetter, RawItem, Signal
 
 T = TypeVar("T")
 
@@ -148,6 +150,13 @@ class Pipeline:
             raise
         return await done
 
+    async def tell(self, signals: Sequence[Signal]) -> None:
+        """Tell of signals that are not the detector's, between two commits. Raise StoreError where that fails."""
+        telling = partial(tell_step, signals, store=self._store, desk=self.desk, clock=self._clock)
+        folded = await self.between(telling)
+        if folded.incidents:
+            await self._told(folded)
+
     async def drained(self) -> None:
         """Return when nothing handed over is still under way."""
         await self._idle.wait()
@@ -204,6 +213,10 @@ class Pipeline:
         ends = iter(settled)
         for batch in work.batches:
             own = [next(ends) for _ in batch.items]
+            if batch.source == canary.SOURCE:
+                self._telemetry.items.labels("watch", "canary").inc(len(own))
+                await batch.receipt(own)
+                continue
             for end, item in zip(own, batch.items, strict=True):
                 self._telemetry.items.labels("watch", end.outcome.value).inc()
                 self._telemetry.source_items.labels(batch.source, end.outcome.value).inc()

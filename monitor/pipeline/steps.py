@@ -15,6 +15,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from monitor.core import canary
 from monitor.core.counting import judgements_of, keyed, rollups_of
 from monitor.core.detect.detector import STATE_VERSION, Decision, Rules, State, decide, dump
 from monitor.core.entities.tagger import Tagged, Tagger
@@ -211,7 +212,7 @@ async def watch_step(scored: Scored, *, store: Store, needle: Needle, desk: Desk
         await transaction.add_rollups(rollups)
         decision = needle.decide(rollups, now) if rollups else None  # without news it is for the ticks to decide
         folded = await _tell(decision, transaction, desk, now) if decision else NOTHING
-        letters = [entry for entry in scored.entries if isinstance(entry, DeadLetter)]
+        letters = [each for each in scored.entries if isinstance(each, DeadLetter) and each.source != canary.SOURCE]
         await transaction.bury(letters)
         await transaction.export(_exports(desk.exports, fresh, letters))
         await _account(scored.batches, settled, transaction)
@@ -228,6 +229,12 @@ async def tick_step(tick: Tick, *, store: Store, needle: Needle, desk: Desk) -> 
         folded = await _tell(decision, transaction, desk, tick.at)
     needle.adopt(decision.state)
     return folded
+
+
+async def tell_step(signals: Sequence[Signal], *, store: Store, desk: Desk, clock: Clock) -> Folded:
+    """Tell of signals that are not the detector's: of the canary's silence, and of its end."""
+    async with store.transaction() as transaction:
+        return await _fold(signals, transaction, desk, clock.now())
 
 
 async def _admit(
@@ -249,6 +256,9 @@ async def _admit(
             settled.append(Settled(outcome=Outcome.DEAD, error=entry.error))
             continue
         article = entry.article
+        if isinstance(entry, Judged) and article.source == canary.SOURCE:
+            settled.append(canary.counted(article, entry.scores))
+            continue
         if isinstance(entry, Judged) and article.id not in digests:
             fresh.append(entry)
             outcome = Outcome.STORED
@@ -282,16 +292,18 @@ async def _tell(decision: Decision, transaction: Transaction, desk: Desk, now: d
     """Fold the signals into incidents and put what changed into the outbox."""
     if decision.changed:
         await transaction.save_state(dump(decision.state, decision.changed), STATE_VERSION)
-    if not decision.signals:
-        return NOTHING
-    await transaction.save_signals(decision.signals)
+    return await _fold(decision.signals, transaction, desk, now) if decision.signals else NOTHING
+
+
+async def _fold(signals: Sequence[Signal], transaction: Transaction, desk: Desk, now: datetime) -> Folded:
+    await transaction.save_signals(signals)
     incidents = await transaction.open_incidents()
     evidence = {
         wanted.key: await transaction.evidence(wanted.key, wanted.model, wanted.since, wanted.until, STORIES)
-        for wanted in evidence_wanted(decision.signals, incidents)
+        for wanted in evidence_wanted(signals, incidents)
     }
-    explained = await _explain(decision.signals, transaction)
-    folded = fold(decision.signals, incidents, evidence, now, explained)
+    explained = await _explain(signals, transaction)
+    folded = fold(signals, incidents, evidence, now, explained)
     telling = messages_for(folded, desk.routes, now=now, ttl=MESSAGE_LIFE)
     await transaction.save_incidents(telling.incidents)
     await transaction.post(telling.messages)
@@ -332,7 +344,9 @@ async def _account(batches: Sequence[Batch], settled: Sequence[Settled], transac
     ends = iter(settled)
     totals: dict[SourceId, Counter[Outcome]] = {}
     for batch in batches:
-        totals.setdefault(batch.source, Counter()).update(next(ends).outcome for _ in batch.items)
+        own = [next(ends).outcome for _ in batch.items]
+        if batch.source != canary.SOURCE:
+            totals.setdefault(batch.source, Counter()).update(own)
     for source, count in totals.items():
         await transaction.settle(
             source,
