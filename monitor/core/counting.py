@@ -24,6 +24,7 @@ from monitor.types import (
 )
 
 NEGATIVE = 0.5  # a story counts as negative from this calibrated probability on
+_EXACT = float(1 << 24)
 TOPIC_CERTAIN = 0.5  # an article feeds a topic's key only where the model is this sure of the topic
 
 
@@ -95,6 +96,11 @@ def bucket_of(moment: datetime) -> datetime:
     return datetime.fromtimestamp(moment.timestamp() // seconds * seconds, tz=UTC)
 
 
+def exact(probability: float) -> float:
+    """Return a probability as a multiple of 2**-24, so that sums of millions come out the same in any order."""
+    return round(probability * _EXACT) / _EXACT
+
+
 def rollups_of(judgements: Iterable[Judgement], timeliness: Mapping[ArticleId, Timeliness]) -> list[Rollup]:
     """Sum what each (key, bucket, model, timeliness) gained. Only the first member of a story is counted."""
     gains: dict[tuple[datetime, Key, str, Timeliness], list[Judgement]] = defaultdict(list)
@@ -114,7 +120,7 @@ def _sum(bucket: datetime, timeliness: Timeliness, members: Sequence[Judgement])
         timeliness=timeliness,
         stories=len(members),
         negative=len(negative),
-        weight=sum(each.sentiment.negative for each in negative),
+        weight=sum(exact(each.sentiment.negative) for each in negative),
         sum_negative=sum(each.sentiment.negative for each in members),
         sum_neutral=sum(each.sentiment.neutral for each in members),
         sum_positive=sum(each.sentiment.positive for each in members),

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.core.counting import bucket_of, judgements_of, keyed, rollups_of, topic_of
+from monitor.core.counting import bucket_of, exact, judgements_of, keyed, rollups_of, topic_of
 from monitor.core.keys import ALL, combined, entity_key, group_of, name_of, source_key, topic_key
 from monitor.ports import Judgement
 from monitor.types import (
@@ -121,7 +123,7 @@ def live(*judgements: Judgement) -> dict[ArticleId, Timeliness]:
 def test_only_first_members_count_and_only_negative_stories_weigh() -> None:
     rows = (judgement(1, BAD), judgement(2, MEH, publisher="b"), judgement(3, BAD, leads=False))
     (rollup,) = rollups_of(rows, live(*rows))
-    assert (rollup.stories, rollup.negative, rollup.weight) == (2, 1, 0.9)
+    assert (rollup.stories, rollup.negative, rollup.weight) == (2, 1, exact(0.9))
     assert rollup.sum_negative == 0.9 + 0.2
     assert [(origin.publisher, origin.stories, origin.negative) for origin in rollup.origins] == [
         ("a", 1, 1),
@@ -168,3 +170,12 @@ def test_judgements_carry_model_story_and_company() -> None:
         (entity_key(BOLT), BOLT, False),
     }
     assert {(row.article, row.model, row.story) for row in rows} == {(article(7).id, "m", "s")}
+
+
+@given(st.lists(st.floats(0.5, 1.0), max_size=200), st.randoms(use_true_random=False))
+def test_weights_add_up_to_the_same_in_any_order(probabilities: list[float], random: Random) -> None:
+    weights = [exact(each) for each in probabilities]
+    assert weights == pytest.approx(probabilities, abs=1e-7)
+    mixed = random.sample(weights, len(weights))
+    half = len(mixed) // 2
+    assert sum(weights) == sum(mixed) == sum(mixed[:half]) + sum(mixed[half:])

@@ -29,9 +29,21 @@ PRIOR = 1.0  # stories that the group's rate counts for in a key's
 Floats = npt.NDArray[np.float64]
 
 
+_GONE = 40.0  # memories after which the rest of any evidence stays what it is: nothing that could be seen
+
+
 def fade(hours: float, memory: float = MEMORY) -> float:
     """Return what is left of evidence this many hours old."""
-    return math.exp(-hours / memory)
+    return math.exp(-min(hours / memory, _GONE))
+
+
+_FADES = np.array([fade(float(hours)) for hours in range(int(MEMORY * _GONE) + 1)])
+
+
+def fades(hours: npt.NDArray[np.integer]) -> Floats:
+    """As `fade`, of whole hours: the same values, to the last bit."""
+    left: Floats = _FADES[np.minimum(hours, _FADES.size - 1)]
+    return left
 
 
 _FIRST = (1.3, 1.5, 2.0, 3.0)  # the cautious factors before anything is learned
@@ -134,6 +146,14 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
+class Rates:
+    """The rates of many keys."""
+
+    mean: Floats
+    certainty: Floats
+
+
+@dataclass(frozen=True, slots=True)
 class Level:
     """What one key has shown up to hour `at`, forgotten with MEMORY: weight of negative stories, stories, and the part
     of its group's exposure that is not its own."""
@@ -181,6 +201,12 @@ def _posterior(evidence: float, exposure: float, typical: float, clustering: flo
     """Shrink to the group's typical rate; clustered stories are evidence of fewer independent ones."""
     certainty = PRIOR + evidence / clustering
     return Rate(certainty / (PRIOR / typical + max(exposure, 0.0) / clustering), certainty)
+
+
+def posteriors(evidence: Floats, exposure: Floats, typical: float | Floats, clustering: float | Floats) -> Rates:
+    """As `Level.surge` and `Level.stream`, of many keys: evidence and exposure as they count at present."""
+    certainty = PRIOR + evidence / clustering
+    return Rates(certainty / (PRIOR / typical + np.maximum(exposure, 0.0) / clustering), certainty)
 
 
 def newcomer(group: Group, hour: int) -> Level:

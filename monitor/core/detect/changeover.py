@@ -30,14 +30,17 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from math import isclose
 
+from monitor.core.detect.arrivals import welcome
 from monitor.core.detect.baseline import SETTLED, Dispersion, Group, Level, dispersion_from
 from monitor.core.detect.budget import WINDOWS
 from monitor.core.detect.calendar import BUCKETS
+from monitor.core.detect.cells import batch_of, windows_of
+from monitor.core.detect.columns import Firing
 from monitor.core.detect.detector import GAP, Decision, decide
 from monitor.core.detect.judging import Window, judge, normal_of
 from monitor.core.detect.learning import SHARE_STORIES, relevel
-from monitor.core.detect.state import KEPT, Draft, Firing, State
-from monitor.core.detect.windows import DAY, Cell, Tally, Track, added, bucket_of, moment_of, tallies, tally, trimmed
+from monitor.core.detect.state import KEPT, Draft, State
+from monitor.core.detect.windows import DAY, Cell, Tally, Track, bucket_of, moment_of, tallies, tally, trimmed
 from monitor.core.keys import group_of
 from monitor.types import Key, ModelId, Rollup, SignalKind, Timeliness
 
@@ -85,7 +88,6 @@ def change_over(
     serving = state.pulse.model
     first = state.pulse.hour * BUCKETS - KEPT
     kept = {key: cells for key, track in tracks.items() if (cells := trimmed(track, first))}
-    draft.tracks = {key: _renamed(former.tracks.get(key, ()), track, serving, model) for key, track in kept.items()}
     if taught is not None:
         draft.set_pulse(replace(draft.pulse, model=model, taught=None))
         _exchange(draft, taught)
@@ -94,6 +96,11 @@ def change_over(
         draft.set_pulse(replace(draft.pulse, model=model, taught=None if teacher == model else teacher))
         for name, group in state.groups.items():
             draft.set_group(name, replace(group, settled=0))
+    welcome(draft, [*kept], [track[0].bucket for track in kept.values()])
+    rows = draft.keys.roster.rows
+    draft.windows = windows_of(
+        (rows[key], _renamed(former.track(key), track, serving, model)) for key, track in kept.items()
+    )
     _know(former, draft, sorted(draft.keys), bucket_of(now))
     return Decision(draft.frozen(), (), frozenset(draft.changed))
 
@@ -106,12 +113,12 @@ def absorb(state: State, rollups: Sequence[Rollup], now: datetime) -> Decision:
     """
     former, draft = Draft.of(state), Draft.of(state)
     first = state.pulse.hour * BUCKETS - KEPT
-    filled: set[Key] = set()
-    for rollup in rollups:
-        if rollup.timeliness is not Timeliness.HISTORY and bucket_of(rollup.bucket) >= first:
-            draft.tracks[rollup.key] = added(draft.tracks.get(rollup.key, ()), rollup)
-            filled.add(rollup.key)
-    _know(former, draft, sorted(filled & draft.keys.keys()), bucket_of(now))
+    late = [one for one in rollups if one.timeliness is not Timeliness.HISTORY and bucket_of(one.bucket) >= first]
+    if late:
+        welcome(draft, [one.key for one in late], [bucket_of(one.bucket) for one in late])
+        batch = batch_of(late, draft.keys.roster.rows)
+        draft.windows = draft.windows.laid(batch.layers(batch.buckets >= first, draft.windows.voices))
+    _know(former, draft, sorted({one.key for one in late}), bucket_of(now))
     return Decision(draft.frozen(), (), frozenset(draft.changed))
 
 
@@ -223,13 +230,13 @@ def _know(former: Draft, draft: Draft, keys: Iterable[Key], present: int) -> Non
         if record.firing is not None:
             draft.set_key(key, replace(record, firing=_carried(former, draft, key, record.firing, present)))
         elif _near(draft, key, present) and not _near(former, key, present):
-            known = max(cell.bucket for cell in draft.tracks[key] if cell.negative)
+            known = max(cell.bucket for cell in draft.track(key) if cell.negative)
             draft.set_key(key, replace(record, told=max(record.told, known)))
 
 
 def _near(draft: Draft, key: Key, present: int) -> bool:
     """Tell whether one more negative story would make a key alarm, in any window of the last day."""
-    track, model, record = draft.tracks.get(key, ()), draft.pulse.model, draft.keys.get(key)
+    track, model, record = draft.track(key), draft.pulse.model, draft.keys.get(key)
     if record is None or model is None:
         return False
     return any(
@@ -254,7 +261,7 @@ def _carried(former: Draft, draft: Draft, key: Key, firing: Firing, present: int
     if _calm(draft, firing, after) and not _calm(former, firing, before):
         firing = replace(firing, held=max(firing.held, present + WINDOWS[firing.window]))
     if after < before:
-        totals = tallies(draft.tracks.get(key, ()), _model(draft), present, draft.keys[key].told + 1, WINDOWS)
+        totals = tallies(draft.track(key), _model(draft), present, draft.keys[key].told + 1, WINDOWS)
         most = max(total.negative for total in totals)
         firing = replace(firing, chance=min(firing.chance, after), stories=max(firing.stories, most))
     return firing
@@ -264,7 +271,7 @@ def _chance(draft: Draft, key: Key, firing: Firing, present: int) -> float:
     """Return how unlikely the window of a surge is now."""
     first = max(present - WINDOWS[firing.window], draft.keys[key].told) + 1
     daily = WINDOWS[firing.window] >= DAY
-    total = tally(draft.tracks.get(key, ()), _model(draft), first, present, daily=daily)
+    total = tally(draft.track(key), _model(draft), first, present, daily=daily)
     kind = SignalKind.SHARE if firing.share else SignalKind.SURGE
     return judge(normal_of(draft, key), Window(firing.window, present, total), kind).chance
 

@@ -49,12 +49,12 @@ class Normal:
 
 def normal_of(draft: Draft, key: Key) -> Normal:
     """Return what is normal for a key now."""
-    group, level = draft.groups[group_of(key)], draft.keys[key].level
+    group, level = draft.groups[group_of(key)], draft.keys.level(draft.keys.roster.rows[key])
     return Normal(group, level, level.surge(group, draft.pulse.hour), draft.pulse.hour)
 
 
-def alarms_of(draft: Draft, key: Key, normal: Normal, window: Window) -> list[Finding]:
-    """Return what alarms in this window: its count, its share, both or neither."""
+def alarms_of(draft: Draft, key: Key, track: Track, normal: Normal, window: Window) -> list[Finding]:
+    """Return what alarms in this window of a key's track: its count, its share, both or neither."""
     pulse, rules = draft.pulse, draft.rules
     levels = {SignalKind.SURGE: pulse.surge}
     if window.total.stories >= SHARE_STORIES:
@@ -64,9 +64,11 @@ def alarms_of(draft: Draft, key: Key, normal: Normal, window: Window) -> list[Fi
         return []
     first = max(window.last - WINDOWS[window.index] + 1, draft.keys[key].told + 1)
     daily = WINDOWS[window.index] >= DAY
-    brought = origins(draft.tracks[key], pulse.model, first, window.last, daily=daily)
+    brought = origins(track, pulse.model, first, window.last, daily=daily)
     ordinary = judge(normal, window, SignalKind.SURGE).expected / normal.group.unit
-    counted = _vouched(draft, key, brought, ordinary) if brought else window.total.negative  # bare counts: unknown
+    counted = (
+        _vouched(draft, key, track, brought, ordinary) if brought else window.total.negative
+    )  # bare counts: unknown
     if counted < rules.stories:
         return []
     weight = window.total.weight * counted / window.total.negative
@@ -80,7 +82,7 @@ def alarms_of(draft: Draft, key: Key, normal: Normal, window: Window) -> list[Fi
     ]
 
 
-def _vouched(draft: Draft, key: Key, brought: Sequence[Origin], ordinary: float) -> int:
+def _vouched(draft: Draft, key: Key, track: Track, brought: Sequence[Origin], ordinary: float) -> int:
     """Return how many of the negative stories count, by who stands behind them.
 
     None where too few independent publishers do. All where the others than the loudest bring more than the `ordinary`
@@ -90,7 +92,7 @@ def _vouched(draft: Draft, key: Key, brought: Sequence[Origin], ordinary: float)
     one publisher's own, only one publisher anywhere) all count.
     """
     rules, total = draft.rules, sum(origin.negative for origin in brought)
-    alone = draft.pulse.publishers < 2 or (key in draft.sources and _one_voice(draft.tracks[key]))
+    alone = draft.pulse.publishers < 2 or (key.startswith("source:") and _one_voice(track))
     trusted = any(
         origin.publisher in rules.trusted_publishers or origin.source in rules.trusted_sources for origin in brought
     )

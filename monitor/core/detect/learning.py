@@ -1,4 +1,4 @@
-"""How an hour becomes experience: it is learned once, as a whole, half an hour after its end.
+"""How an hour becomes experience: it is learned once, as a whole and for all keys, half an hour after its end.
 
 What came of it by then is added to the rates, the season and the clustering of the groups; then the levels at which
 windows alarm are solved anew. Peaks beyond those levels count as if they had just reached them.
@@ -7,26 +7,37 @@ windows alarm are solved anew. Peaks beyond those levels count as if they had ju
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from monitor.core.detect.baseline import Group, Level, fade, learned_hour
-from monitor.core.detect.budget import CAUTION, SHARE, WEEK_HOURS, WINDOWS, ladder, solve_level, threshold
+from monitor.core.detect.baseline import Floats, Group, Rates, fade, learned_hour, posteriors
+from monitor.core.detect.budget import (
+    CAUTION,
+    SHARE,
+    WEEK_HOURS,
+    WINDOWS,
+    cluster_rates,
+    ladder,
+    solve_level,
+    threshold,
+)
 from monitor.core.detect.calendar import BUCKETS
-from monitor.core.detect.state import KEPT, Draft, KeyState
-from monitor.core.detect.windows import DAY, Tally, Track, feeders, tally, trimmed, within
-from monitor.core.keys import group_of, source_key
-from monitor.types import Key, ModelId, SourceId
+from monitor.core.detect.columns import Flags
+from monitor.core.detect.state import KEPT, Draft
+from monitor.core.detect.ties import Ints
+from monitor.core.detect.windows import DAY
 
 LAG = 6  # buckets that an hour's stragglers have before it is learned
 LASTING = 288  # buckets after which a surge is taken for the key's new level
 SHARE_STORIES = 20  # stories a window must hold for its share to be tested
 SOLVING = 6  # hours after which the levels are solved again though no key has come
-_FEEDERS = 8
 FIRST_LEVEL = 1e-6  # chance per hour beyond which a count is a peak, before the levels are solved
+_NEARLY = 1.0 + 1e-6  # by how much chances worked out together may differ from one worked out alone
+_CERTAINTIES = 1024.0  # places on the grid of certainties
 _YOUNG = 20.0  # key-hours that the first guess of a group's typical rates counts for
 
 
@@ -38,18 +49,16 @@ def learn_until(draft: Draft, bucket: int) -> None:
 
 def _learn_hour(draft: Draft) -> None:
     hour = draft.pulse.hour
-    members = _members(draft)
-    exposed = {}
+    members = draft.keys.roster.members()
     before = dict(draft.groups)
-    for name, keys in members.items():
-        exposed[name] = before[name].season.factor(hour * BUCKETS)
-        draft.set_group(name, _learned_group(draft, before[name], keys, exposed[name]))
-    for name, keys in members.items():
-        for key in keys:
-            _learn_key(draft, key, before[name], draft.groups[name], exposed[name])
+    exposed = {name: before[name].season.factor(hour * BUCKETS) for name in members}
+    learned = _hour(draft)
+    for name, rows in members.items():
+        draft.set_group(name, _learned_group(draft, before[name], rows, exposed[name], learned))
+    _learn_keys(draft, before, members, exposed, learned.gain)
     draft.set_pulse(replace(draft.pulse, hour=hour + 1))
-    for name, keys in members.items():
-        draft.set_group(name, _typical(draft, draft.groups[name], keys))
+    for name, rows in members.items():
+        draft.set_group(name, _typical(draft, draft.groups[name], rows))
     if draft.pulse.solved != len(draft.keys) or draft.pulse.hour % SOLVING == 0:
         _set_levels(draft, members)
 
@@ -63,30 +72,15 @@ def take_stock(draft: Draft) -> None:
 
 def relevel(draft: Draft) -> None:
     """Set the typical rates, and the levels at which windows alarm, by what the keys are like now."""
-    members = _members(draft)
-    for name, keys in members.items():
-        draft.set_group(name, _typical(draft, draft.groups[name], keys))
+    members = draft.keys.roster.members()
+    for name, rows in members.items():
+        draft.set_group(name, _typical(draft, draft.groups[name], rows))
     _set_levels(draft, members)
-
-
-def _members(draft: Draft) -> dict[str, list[Key]]:
-    """Return the keys of each group, in order."""
-    members: dict[str, list[Key]] = {}
-    for key in sorted(draft.keys):
-        members.setdefault(group_of(key), []).append(key)
-    return members
 
 
 def trim(draft: Draft) -> None:
     """Let go of what no window needs any more."""
-    first = draft.pulse.hour * BUCKETS - KEPT
-    for key, track in list(draft.tracks.items()):
-        if track[0].bucket < first:
-            kept = trimmed(track, first)
-            if kept:
-                draft.tracks[key] = kept
-            else:
-                del draft.tracks[key]
+    draft.windows = draft.windows.since(draft.pulse.hour * BUCKETS - KEPT)
 
 
 def closing_windows(hour: int) -> list[tuple[int, int, int]]:
@@ -97,179 +91,227 @@ def closing_windows(hour: int) -> list[tuple[int, int, int]]:
     return windows
 
 
-def _learned_group(draft: Draft, group: Group, keys: Sequence[Key], exposed: float) -> Group:
-    hour, model = draft.pulse.hour, draft.pulse.model
-    if model is None:
-        return learned_hour(group, exposed, hour, 0.0, draft.rules.holidays)
+def surge_rates(draft: Draft, group: Group, rows: Ints) -> Rates:
+    """Return the rates of negative stories, by weight, of these keys of a group at present."""
+    weight, _, debt = draft.keys.aged(rows, draft.pulse.hour)
+    return posteriors(weight, group.exposure - debt, group.rate, group.surge.factors[3])
+
+
+def stream_rates(draft: Draft, group: Group, rows: Ints) -> Rates:
+    """Return the rates of all stories of these keys of a group at present."""
+    _, stories, debt = draft.keys.aged(rows, draft.pulse.hour)
+    return posteriors(stories, group.exposure - debt, group.flow, group.stream.factors[3])
+
+
+@dataclass(frozen=True, slots=True)
+class _Gain:
+    """What each row gained in some buckets, by the serving model: of stories whose time is known, and of whole days."""
+
+    weight: Floats
+    daily_weight: Floats
+    stories: Floats
+    daily_stories: Floats
+    negative: Floats
+
+
+def _gain(draft: Draft, first: int, last: int) -> _Gain:
+    timed, daily = (draft.windows.log(draft.pulse.model, daily=daily).span(first, last) for daily in (False, True))
+    rows = len(draft.keys)
+    return _Gain(
+        _by_row(timed.rows, timed.weight, rows),
+        _by_row(daily.rows, daily.weight, rows),
+        _by_row(timed.rows, timed.stories, rows),
+        _by_row(daily.rows, daily.stories, rows),
+        _by_row(timed.rows, timed.negative, rows) + _by_row(daily.rows, daily.negative, rows),
+    )
+
+
+def _by_row(places: Ints, values: npt.NDArray[Any], rows: int) -> Floats:
+    return np.bincount(places, weights=values, minlength=rows).astype(np.float64, copy=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Hour:
+    """What is learned at once: the hour itself, and the windows that end with or within it (see `closing_windows`)."""
+
+    gain: _Gain
+    closing: Sequence[tuple[tuple[int, int, int], _Gain]]
+
+
+def _hour(draft: Draft) -> _Hour:
+    hour = draft.pulse.hour
+    closing = [(window, _gain(draft, window[1], window[2] - 1)) for window in closing_windows(hour)]
+    return _Hour(next(gain for (index, *_), gain in closing if index == 1), closing)
+
+
+def _learned_group(draft: Draft, group: Group, rows: Ints, exposed: float, hours: _Hour) -> Group:
+    hour, holidays = draft.pulse.hour, draft.rules.holidays
+    if draft.pulse.model is None:
+        return learned_hour(group, exposed, hour, 0.0, holidays)
     surge, stream = group.surge, group.stream
-    levels = [draft.keys[key].level for key in keys]
-    known = [group.exposure - level.debt * fade(hour - level.at) > 0.0 for level in levels]
-    rates = [level.surge(group, hour) for level in levels]
-    flows = [level.stream(group, hour) for level in levels]
-    active = [(place, key) for place, key in enumerate(keys) if key in draft.tracks]
-    for window, first, end in closing_windows(hour):
+    known = group.exposure - draft.keys.aged(rows, hour)[2] > 0.0
+    rates, flows = surge_rates(draft, group, rows), stream_rates(draft, group, rows)
+    timed = known & ~np.isin(rows, draft.windows.daily_rows())  # when the stories of a day came is unknown
+    for (window, first, end), gain in hours.closing:
         span, past = group.season.span(first, end), fade((end - first) / BUCKETS)
         whole = WINDOWS[window] >= DAY
-        mute = [] if whole else [place for place, key in active if any(cell.daily for cell in draft.tracks[key])]
-        sums = [(place, tally(draft.tracks[key], model, first, end - 1, daily=whole)) for place, key in active]
-        for which, seen in (("surge", rates), ("stream", flows)):
-            unit = group.unit if which == "surge" else 1.0
-            clustering = (surge if which == "surge" else stream).factors[window]
-            means = np.array([rate.mean * span / unit if old else 0.0 for rate, old in zip(seen, known, strict=True)])
-            means[mute] = 0.0  # when its stories came is unknown
-            counts = np.zeros(len(keys))
-            for place, total in sums:
-                count = round(total.weight / unit) if which == "surge" else total.stories
-                mean = float(means[place])
-                excess = clustering - 1.0 + mean / seen[place].certainty
-                counts[place] = _censored(draft, window, float(count), mean, excess)
-            certainties = np.array([rate.certainty for rate in seen])
-            if which == "surge":
-                surge = surge.learn(window, counts, means, certainties, past)
-            else:
-                stream = stream.learn(window, counts, means, certainties, past)
-    first, last = hour * BUCKETS, hour * BUCKETS + BUCKETS - 1
-    total = _sum(draft, model, [key for _, key in active], first, last)
-    of_day = sum(_daily(draft.tracks[key], model, first, last).stories for _, key in active)
+        told = known if whole else timed
+        weights = gain.weight[rows] + gain.daily_weight[rows] if whole else gain.weight[rows]
+        stories = gain.stories[rows] + gain.daily_stories[rows] if whole else gain.stories[rows]
+        means = np.where(told, rates.mean * span / group.unit, 0.0)
+        excess = surge.factors[window] - 1.0 + means / rates.certainty
+        counts = _censored(draft, window, np.rint(weights / group.unit), means, excess)
+        surge = surge.learn(window, counts, means, rates.certainty, past)
+        means = np.where(told, flows.mean * span, 0.0)
+        excess = stream.factors[window] - 1.0 + means / flows.certainty
+        counts = _censored(draft, window, stories, means, excess)
+        stream = stream.learn(window, counts, means, flows.certainty, past)
+    gain = hours.gain
+    stories_, of_day = float(gain.stories[rows].sum()), float(gain.daily_stories[rows].sum())
     return replace(
-        learned_hour(group, exposed, hour, float(total.stories - of_day), draft.rules.holidays, of_day=float(of_day)),
+        learned_hour(group, exposed, hour, stories_, holidays, of_day=of_day),
         surge=surge,
         stream=stream,
-        weight=group.weight * fade(1.0) + total.weight,
-        negative=group.negative * fade(1.0) + total.negative,
+        weight=group.weight * fade(1.0) + float((gain.weight[rows] + gain.daily_weight[rows]).sum()),
+        negative=group.negative * fade(1.0) + float(gain.negative[rows].sum()),
     )
 
 
-def _sum(draft: Draft, model: ModelId, keys: Sequence[Key], first: int, last: int) -> Tally:
-    sums = [tally(draft.tracks[key], model, first, last) for key in keys]
-    return Tally(sum(s.stories for s in sums), sum(s.negative for s in sums), math.fsum(s.weight for s in sums))
+def _censored(draft: Draft, window: int, counts: Floats, means: Floats, excess: Floats) -> Floats:
+    """Take counts beyond what alarms for such as have just reached it."""
+    level = draft.pulse.surge or FIRST_LEVEL
+    places = np.flatnonzero((counts >= draft.rules.stories) & (means > 0.0))
+    mean, hours = means[places], WINDOWS[window] / BUCKETS
+    chances = cluster_rates(counts[places], mean, excess[places], mean / hours)
+    censored = counts.copy()
+    for place in places[chances <= level * _NEARLY].tolist():
+        mean_ = float(means[place])
+        censored[place] = threshold(float(counts[place]), mean_, float(excess[place]), mean_ / hours, level)
+    return censored
 
 
-def _daily(track: Track, model: ModelId, first: int, last: int) -> Tally:
-    """Return what the stories of whole days come to in buckets first..last."""
-    daily = Tally()
-    for cell in within(track, model, first, last):
-        daily = daily.plus(cell) if cell.daily else daily
-    return daily
+def _learn_keys(
+    draft: Draft,
+    before: Mapping[str, Group],
+    members: Mapping[str, Ints],
+    exposed: Mapping[str, float],
+    gain: _Gain,
+) -> None:
+    """Add one hour to the keys: their stories, less what a surge has in excess; no exposure while they are blind.
 
-
-def _censored(draft: Draft, window: int, count: float, mean: float, excess: float) -> float:
-    """Take a count beyond what alarms for one that has just reached it."""
-    if count < draft.rules.stories or mean <= 0.0:
-        return count
-    return threshold(count, mean, excess, mean / WINDOWS[window] * BUCKETS, draft.pulse.surge or FIRST_LEVEL)
-
-
-def _learn_key(draft: Draft, key: Key, before: Group, group: Group, exposed: float) -> None:
-    """Add one hour to a key: its stories, less what a surge has in excess; no exposure while it is blind."""
-    record, hour = draft.keys[key], draft.pulse.hour
-    blind = blinded(draft.keys, record)
-    track = draft.tracks.get(key, ())
+    A key that had no news, and is not blind, is left alone.
+    """
+    hour, keys = draft.pulse.hour, draft.keys
     first, last = hour * BUCKETS, hour * BUCKETS + BUCKETS - 1
-    heard = bool(track) and any(first <= cell.bucket <= last for cell in track)
-    lasting = record.firing is not None and first - record.firing.since >= LASTING
-    if not (heard or blind or lasting):
-        return
-    level = record.level.aged(hour + 1)
-    if blind:
-        level = replace(level, debt=level.debt + exposed)
-    fed = record.fed
-    if heard and draft.pulse.model is not None:
-        total = tally(track, draft.pulse.model, first, last)
-        timed = tally(track, draft.pulse.model, first, last, daily=False)
-        daily = _daily(track, draft.pulse.model, first, last)
-        weight = _normal_weight(draft, record, before, timed.weight, 1)
-        weight += _normal_weight(draft, record, before, daily.weight, WINDOWS.index(DAY))
-        level = replace(level, weight=level.weight + weight, stories=level.stories + total.stories)
-        fed = _fed(record, hour + 1, feeders(track, first, last))
-    elif fed:
-        fed = _fed(record, hour + 1, {})
-    if lasting:
-        level = level.quickened(group)
-    draft.set_key(key, replace(record, level=level, fed=fed))
+    blind = keys.blind()
+    lasting = np.zeros(len(keys), dtype=np.bool_)
+    lasting[[row for row, firing in keys.firing.items() if first - firing.since >= LASTING]] = True
+    heard = np.zeros(len(keys), dtype=np.bool_)
+    for log in draft.windows.logs.values():
+        heard[log.span(first, last).rows] = True
+    touched = np.flatnonzero(heard | blind | lasting)
+    stories = gain.stories + gain.daily_stories
+    weight = _normal_weights(draft, before, members, lasting, gain)
+    keys.age(touched, hour + 1)
+    _expose(draft, members, blind, exposed)
+    if draft.pulse.model is not None:
+        keys.own("weight")[touched] += weight[touched]
+        keys.own("stories")[touched] += stories[touched]
+        _feed(draft, first, last)
+    _quicken(draft, members, lasting)
+    draft.touch(touched)
 
 
-def _normal_weight(draft: Draft, record: KeyState, group: Group, weight: float, window: int) -> float:
-    """Return how much of the weight of a window that ends with this hour is learned: all of it, unless it is a surge
-    that has not lasted a day."""
-    hour = draft.pulse.hour
-    rate, end = record.level.surge(group, hour), (hour + 1) * BUCKETS
-    expected = rate.mean * group.season.span(end - WINDOWS[window], end)
-    if record.firing is None:
-        count, mean = weight / group.unit, expected / group.unit
-        excess = group.surge.factors[window] - 1.0 + mean / rate.certainty
-        return weight * _censored(draft, window, count, mean, excess) / count if count else weight
-    if hour * BUCKETS - record.firing.since >= LASTING:
-        return weight
-    return min(weight, expected)
+def _expose(draft: Draft, members: Mapping[str, Ints], blind: Flags, exposed: Mapping[str, float]) -> None:
+    if blind.any():
+        for name, rows in members.items():
+            draft.keys.own("debt")[rows[blind[rows]]] += exposed[name]
 
 
-def _fed(record: KeyState, hour: int, brought: dict[SourceId, int]) -> tuple[tuple[SourceId, float], ...]:
-    """Return the stories that each source brought a key, up to this hour; the faintest are forgotten."""
-    kept = fade(hour - record.level.at)
-    amounts = {source: amount * kept for source, amount in record.fed}
-    for source, stories in brought.items():
-        amounts[source] = amounts.get(source, 0.0) + stories
-    strongest = sorted(amounts.items(), key=lambda item: (-item[1], item[0]))[:_FEEDERS]
-    return tuple(sorted(strongest))
+def _quicken(draft: Draft, members: Mapping[str, Ints], lasting: Flags) -> None:
+    """Forget faster what was before a surge that has lasted a day: that is the key's new level."""
+    if lasting.any():
+        for name, rows in members.items():
+            for row in rows[lasting[rows]].tolist():
+                level = draft.keys.level(row).quickened(draft.groups[name])
+                draft.keys.own("weight")[row], draft.keys.own("stories")[row] = level.weight, level.stories
+                draft.keys.own("debt")[row] = level.debt
 
 
-def blinded(keys: Mapping[Key, KeyState], record: KeyState) -> bool:
-    """Tell whether the sources that brought at least half of a key's stories are blind (or it is such a source)."""
-    if record.blind:
-        return True
-    total = dark = 0.0
-    for source, amount in record.fed:
-        total += amount
-        feeder = keys.get(source_key(source))
-        if feeder is not None and feeder.blind:
-            dark += amount
-    return 0.0 < total <= 2.0 * dark
+def _feed(draft: Draft, first: int, last: int) -> None:
+    """Note which sources brought the keys their stories, whatever the model."""
+    for log in draft.windows.logs.values():
+        rows, voices, stories = log.brought(first, last)
+        if rows.size:
+            names = draft.windows.voices.names
+            sources = [names[voice][1] for voice in voices.tolist()]
+            draft.keys.ties = draft.keys.ties.gained(rows.tolist(), sources, stories.tolist())
 
 
-def _typical(draft: Draft, group: Group, keys: Sequence[Key]) -> Group:
+def _normal_weights(
+    draft: Draft, before: Mapping[str, Group], members: Mapping[str, Ints], lasting: Flags, gain: _Gain
+) -> Floats:
+    """Return how much of the weight of the hour, and of a day that ends with it, each key learns.
+
+    That is all of it, less what is beyond what alarms; of a surge that has not lasted a day, what was expected.
+    """
+    keys, end = len(draft.keys), (draft.pulse.hour + 1) * BUCKETS
+    firing = np.zeros(keys, dtype=np.bool_)
+    firing[list(draft.keys.firing)] = True
+    learned = np.zeros(keys)
+    for window, weights in ((1, gain.weight), (WINDOWS.index(DAY), gain.daily_weight)):
+        for name, every in members.items():
+            rows, group = every[weights[every] > 0.0], before[name]
+            if not rows.size:
+                continue
+            weight, rates = weights[rows], surge_rates(draft, group, rows)
+            expected = rates.mean * group.season.span(end - WINDOWS[window], end)
+            counts, means = weight / group.unit, expected / group.unit
+            excess = group.surge.factors[window] - 1.0 + means / rates.certainty
+            calm = weight * _censored(draft, window, counts, means, excess) / counts
+            new = np.where(lasting[rows], weight, np.minimum(weight, expected))
+            learned[rows] += np.where(firing[rows], new, calm)
+    return learned
+
+
+def _typical(draft: Draft, group: Group, rows: Ints) -> Group:
     """Return the group with the rates of its typical key: what all keys brought over the time they were watched."""
-    hour = draft.pulse.hour
-    levels: list[Level] = [draft.keys[key].level.aged(hour) for key in keys]
-    exposure = math.fsum(max(0.0, group.exposure - level.debt) for level in levels)
-    weight = math.fsum(level.weight for level in levels)
-    stories = math.fsum(level.stories for level in levels)
+    weight, stories, debt = draft.keys.aged(rows, draft.pulse.hour)
+    exposure = float(np.maximum(0.0, group.exposure - debt).sum())
     return replace(
         group,
-        rate=(0.05 * _YOUNG + weight) / (_YOUNG + exposure),
-        flow=(0.2 * _YOUNG + stories) / (_YOUNG + exposure),
+        rate=(0.05 * _YOUNG + float(weight.sum())) / (_YOUNG + exposure),
+        flow=(0.2 * _YOUNG + float(stories.sum())) / (_YOUNG + exposure),
     )
 
 
-def _set_levels(draft: Draft, members: dict[str, list[Key]]) -> None:
+def _set_levels(draft: Draft, members: Mapping[str, Ints]) -> None:
     """Solve the levels for the keys as they are now: one for counts, one for shares, one for silence."""
-    hour, rules = draft.pulse.hour, draft.rules
-    alike: Counter[tuple[str, int, int]] = Counter()
+    rules = draft.rules
+    ladders = []
     shares = 0
-    for name, keys in members.items():
+    for name, rows in members.items():
         group = draft.groups[name]
-        for key in keys:
-            level = draft.keys[key].level
-            rate = level.surge(group, hour)
-            place = round(math.log(rate.mean / group.unit) * 10.0), round(math.log(rate.certainty) * 2.0)
-            alike[name, *place] += 1
-            flow = level.stream(group, hour).mean
-            shares += sum(flow * window / BUCKETS >= SHARE_STORIES for window in WINDOWS)
-    ladders = [
-        (
-            count,
-            ladder(
-                math.exp(rate / 10.0),
-                math.exp(certainty / 2.0),
-                clustering=draft.groups[name].surge.factors[window],
-                hours=WINDOWS[window] / BUCKETS,
-                least=rules.stories,
-                doubt=draft.groups[name].doubt,
-            ),
-        )
-        for (name, rate, certainty), count in alike.items()
-        for window in range(len(WINDOWS))
-    ]
+        rates, flow = surge_rates(draft, group, rows), stream_rates(draft, group, rows).mean
+        shares += sum(int((flow * window / BUCKETS >= SHARE_STORIES).sum()) for window in WINDOWS)
+        places = np.rint(np.log(rates.mean / group.unit) * 10.0), np.rint(np.log(rates.certainty) * 2.0)
+        alike, numbers = np.unique(places[0] * _CERTAINTIES + places[1], return_counts=True)
+        for place, number in zip(alike.tolist(), numbers.tolist(), strict=True):
+            rate, certainty = divmod(place, _CERTAINTIES)
+            ladders += [
+                (
+                    number,
+                    ladder(
+                        math.exp(rate / 10.0),
+                        math.exp(certainty / 2.0),
+                        clustering=group.surge.factors[window],
+                        hours=WINDOWS[window] / BUCKETS,
+                        least=rules.stories,
+                        doubt=group.doubt,
+                    ),
+                )
+                for window in range(len(WINDOWS))
+            ]
     budget = rules.surges / WEEK_HOURS / CAUTION
     draft.set_pulse(
         replace(
@@ -278,6 +320,6 @@ def _set_levels(draft: Draft, members: dict[str, list[Key]]) -> None:
             asked=rules.asked,
             surge=solve_level(ladders, (1.0 - SHARE) * budget),
             share=SHARE * budget / max(1, shares),
-            blind=rules.blinds / WEEK_HOURS / CAUTION / max(1, len(draft.sources)),
+            blind=rules.blinds / WEEK_HOURS / CAUTION / max(1, len(draft.keys.ears)),
         )
     )

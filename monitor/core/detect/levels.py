@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from monitor.core.detect.baseline import SETTLED, moments
 from monitor.core.detect.budget import WINDOWS, quantile
 from monitor.core.detect.calendar import BUCKETS
-from monitor.core.detect.learning import blinded
-from monitor.core.detect.state import KeyState, State
+from monitor.core.detect.columns import KeyState
+from monitor.core.detect.state import State
 from monitor.core.detect.windows import Tally, bucket_of, moment_of, tallies
 from monitor.core.keys import group_of
 from monitor.reading import KeyLevel, Normal, WindowLevel
@@ -44,13 +44,13 @@ def _level(state: State, key: Key, record: KeyState, now: datetime) -> KeyLevel:
     totals = (
         [Tally()] * len(WINDOWS)
         if state.pulse.model is None
-        else tallies(state.tracks.get(key, ()), state.pulse.model, last, 0, WINDOWS)
+        else tallies(state.windows.track(state.keys.roster.rows[key]), state.pulse.model, last, 0, WINDOWS)
     )
     young = group.settled < SETTLED or last - record.since < SETTLED * BUCKETS
     return KeyLevel(
         key=key,
         surging=record.firing is not None,
-        blind=blinded(state.keys, record),
+        blind=state.keys.blinded(state.keys.roster.rows[key]),
         learning_since=moment_of(record.since) if young else None,
         windows=tuple(
             WindowLevel(

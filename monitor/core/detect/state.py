@@ -6,12 +6,17 @@ they are the stored rollups of the last day. Adopting a new state is assignment;
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from monitor.core.detect.baseline import Group, Level, dispersion_from
 from monitor.core.detect.calendar import ALWAYS_OPEN, BUCKETS, Holidays, Rest, Season, season_from
+from monitor.core.detect.cells import Windows, batch_of
+from monitor.core.detect.columns import Firing, Keys, KeyState, keys_of
+from monitor.core.detect.ties import Ints
 from monitor.core.detect.windows import Track, added, trimmed
 from monitor.errors import StoreError
 from monitor.types import Json, Key, ModelId, Rollup, SourceId, Timeliness
@@ -51,34 +56,6 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Firing:
-    """A surge that has been told and is not over."""
-
-    since: int  # bucket of the moment it was raised
-    window: int  # index of the window that was least likely
-    chance: float  # the least chance seen
-    stories: int  # the most negative stories seen in one window
-    share: bool  # told for its share, not its count
-    calm: int | None = None  # bucket since which the window is back to normal
-    held: int = (
-        -1
-    )  # bucket before which it is not over: a new model calls the window calm, and the news has not changed
-
-
-@dataclass(frozen=True, slots=True)
-class KeyState:
-    """One key: what it is like, and what has been told about it."""
-
-    since: int  # the earliest bucket it has news of
-    level: Level
-    firing: Firing | None = None
-    told: int = -1  # stories up to this bucket belong to a surge that is over: they are never told again
-    heard: int = 0  # source keys: bucket of the moment of the last arrival
-    blind: bool = False  # source keys: silent for too long
-    fed: tuple[tuple[SourceId, float], ...] = ()  # stories that its sources brought, forgotten up to `level.at`
-
-
-@dataclass(frozen=True, slots=True)
 class Pulse:
     """The detector's own time, and what holds for all keys."""
 
@@ -98,17 +75,38 @@ class Pulse:
     blind: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class State:
-    """Everything `decide` needs beside its arguments. `sources`, `firing` and `members` are indexes over `keys`."""
+    """Everything `decide` needs beside its arguments. Two are equal if they stand for the same, in whatever order."""
 
     rules: Rules
     pulse: Pulse = field(default_factory=Pulse)
     groups: Mapping[str, Group] = field(default_factory=dict)
-    keys: Mapping[Key, KeyState] = field(default_factory=dict)
-    tracks: Mapping[Key, Track] = field(default_factory=dict)
-    sources: frozenset[Key] = frozenset()
-    firing: frozenset[Key] = frozenset()
+    keys: Keys = field(default_factory=Keys)
+    windows: Windows = field(default_factory=Windows)
+
+    @property
+    def sources(self) -> frozenset[Key]:
+        """The keys that are sources."""
+        return self.keys.named(self.keys.ears)
+
+    @property
+    def firing(self) -> frozenset[Key]:
+        """The keys whose surge has been told and is not over."""
+        return self.keys.named(self.keys.firing)
+
+    @property
+    def tracks(self) -> dict[Key, Track]:
+        """The windows' cells, key by key."""
+        return {self.keys.roster.names[row]: self.windows.track(row) for row in self.windows.rows().tolist()}
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, State):
+            return NotImplemented
+        mine, theirs = (self.rules, self.pulse, self.groups), (other.rules, other.pulse, other.groups)
+        return mine == theirs and self.keys == other.keys and self.tracks == other.tracks
+
+    __hash__ = None  # type: ignore[assignment]  # it holds mappings
 
     def names(self) -> frozenset[str]:
         """Return the names of all checkpoint rows."""
@@ -123,6 +121,7 @@ def fresh(rules: Rules) -> State:
 def dump(state: State, names: Collection[str]) -> dict[str, Json]:
     """Return these checkpoint rows as JSON values. Floats come back from JSON exactly as they were."""
     rows: dict[str, Json] = {}
+    keys: list[Key] = []
     for name in names:
         kind, _, rest = name.partition(":")
         if kind == "clock":
@@ -131,8 +130,8 @@ def dump(state: State, names: Collection[str]) -> dict[str, Json]:
         elif kind == "group":
             rows[name] = _dump_group(state.groups[rest])
         else:
-            rows[name] = _dump_key(state.keys[Key(rest)])
-    return rows
+            keys.append(Key(rest))
+    return rows | _dump_keys(state.keys, keys)
 
 
 def load(rules: Rules, rows: Mapping[str, Json], rollups: Iterable[Rollup]) -> State:
@@ -140,7 +139,8 @@ def load(rules: Rules, rows: Mapping[str, Json], rollups: Iterable[Rollup]) -> S
 
     Raises StoreError for a row that this version cannot read.
     """
-    pulse, groups, keys = Pulse(), {}, {}
+    pulse, groups = Pulse(), {}
+    keys: list[tuple[Key, KeyState]] = []
     for name, row in sorted(rows.items()):
         kind, _, rest = name.partition(":")
         try:
@@ -149,21 +149,13 @@ def load(rules: Rules, rows: Mapping[str, Json], rollups: Iterable[Rollup]) -> S
             elif kind == "group":
                 groups[rest] = _load_group(row, rules.holidays)
             else:
-                keys[Key(rest)] = _load_key(row)
+                keys.append((Key(rest), _load_key(row)))
         except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
             raise StoreError(
                 f"detector_state: row {name!r} is not what version {STATE_VERSION} of the checkpoint holds "
                 f"({error!r}); it was written by another version or changed by hand"
             ) from error
-    learned = State(
-        rules=rules,
-        pulse=pulse,
-        groups=groups,
-        keys=keys,
-        sources=frozenset(key for key in keys if key.startswith("source:")),
-        firing=frozenset(key for key, record in keys.items() if record.firing),
-    )
-    return with_windows(learned, rollups)
+    return with_windows(State(rules=rules, pulse=pulse, groups=groups, keys=keys_of(keys)), rollups)
 
 
 def with_windows(state: State, rollups: Iterable[Rollup]) -> State:
@@ -171,7 +163,13 @@ def with_windows(state: State, rollups: Iterable[Rollup]) -> State:
 
     Those that are history, or older than the windows need, are left out.
     """
-    return replace(state, tracks=tracks_of(rollups, state.pulse.hour * BUCKETS - KEPT))
+    rows, first = state.keys.roster.rows, state.pulse.hour * BUCKETS - KEPT
+    recent = [each for each in rollups if each.timeliness is not Timeliness.HISTORY and each.key in rows]
+    windows = Windows()
+    if recent:
+        batch = batch_of(recent, rows)
+        windows = windows.laid(batch.layers(batch.buckets >= first, windows.voices))
+    return replace(state, windows=windows)
 
 
 def tracks_of(rollups: Iterable[Rollup], first: int) -> dict[Key, Track]:
@@ -217,31 +215,42 @@ def _load_group(row: Any, holidays: Holidays) -> Group:
     )
 
 
-def _dump_key(key: KeyState) -> Json:
-    level, firing = key.level, key.firing
-    told: Json = None
-    if firing is not None:
-        told = [firing.since, firing.window, firing.chance, firing.stories, firing.share, firing.calm, firing.held]
-    return {
-        "since": key.since,
-        "level": [level.at, level.weight, level.stories, level.debt],
-        "firing": told,
-        "told": key.told,
-        "heard": key.heard,
-        "blind": key.blind,
-        "fed": [[source, amount] for source, amount in key.fed],
-    }
+def _dump_keys(keys: Keys, names: Sequence[Key]) -> dict[str, Json]:
+    rows = np.array([keys.roster.rows[name] for name in names], dtype=np.int64)
+    columns = (keys.since, keys.at, keys.weight, keys.stories, keys.debt, keys.told)
+    dumped: dict[str, Json] = {}
+    for name, row, fed, since, at, weight, stories, debt, told in zip(
+        names, rows.tolist(), keys.ties.of_all(rows), *(column[rows].tolist() for column in columns), strict=True
+    ):
+        ear = keys.ears.get(row)
+        dumped[f"key:{name}"] = {
+            "since": since,
+            "level": [at, weight, stories, debt],
+            "firing": _dump_firing(keys.firing.get(row)),
+            "told": told,
+            "heard": ear.heard if ear else 0,
+            "blind": ear is not None and ear.blind,
+            "fed": [[source, amount] for source, amount in fed],
+        }
+    return dumped
+
+
+def _dump_firing(firing: Firing | None) -> Json:
+    if firing is None:
+        return None
+    return [firing.since, firing.window, firing.chance, firing.stories, firing.share, firing.calm, firing.held]
 
 
 def _load_key(row: Any) -> KeyState:
+    at, weight, stories, debt = row["level"]
     return KeyState(
-        since=row["since"],
-        level=Level(*row["level"]),
+        since=int(row["since"]),
+        level=Level(int(at), float(weight), float(stories), float(debt)),
         firing=Firing(*row["firing"]) if row["firing"] else None,
-        told=row["told"],
-        heard=row["heard"],
+        told=int(row["told"]),
+        heard=int(row["heard"]),
         blind=row["blind"],
-        fed=tuple((source, amount) for source, amount in row["fed"]),
+        fed=tuple(sorted((source, float(amount)) for source, amount in row["fed"])),
     )
 
 
@@ -252,39 +261,21 @@ def _load_pulse(row: Any) -> Pulse:
 
 @dataclass(slots=True)
 class Draft:
-    """A state being changed: copied once for one decision, frozen again at its end."""
+    """A state being changed, for one decision. What is not changed stays shared with the state it came from."""
 
     rules: Rules
     pulse: Pulse
     groups: dict[str, Group]
-    keys: dict[Key, KeyState]
-    tracks: dict[Key, Track]
-    sources: set[Key]
-    firing: set[Key]
+    keys: Keys
+    windows: Windows
     changed: set[str] = field(default_factory=set)
 
     @classmethod
     def of(cls, state: State) -> Draft:
-        return cls(
-            state.rules,
-            state.pulse,
-            dict(state.groups),
-            dict(state.keys),
-            dict(state.tracks),
-            set(state.sources),
-            set(state.firing),
-        )
+        return cls(state.rules, state.pulse, dict(state.groups), state.keys.twin(), state.windows)
 
     def frozen(self) -> State:
-        return State(
-            self.rules,
-            self.pulse,
-            self.groups,
-            self.keys,
-            self.tracks,
-            frozenset(self.sources),
-            frozenset(self.firing),
-        )
+        return State(self.rules, self.pulse, self.groups, self.keys, self.windows)
 
     def set_pulse(self, pulse: Pulse) -> None:
         if pulse != self.pulse:
@@ -297,10 +288,16 @@ class Draft:
 
     def set_key(self, key: Key, record: KeyState) -> None:
         """Put a key's record in place; its row is written only where something differs."""
-        if self.keys.get(key) == record:
-            return
-        self.keys[key] = record
-        self.changed.add(f"key:{key}")
-        if key.startswith("source:"):
-            self.sources.add(key)
-        (self.firing.add if record.firing else self.firing.discard)(key)
+        if self.keys.get(key) != record:
+            self.keys.put(key, record)
+            self.changed.add(f"key:{key}")
+
+    def touch(self, rows: Ints) -> None:
+        """Note that the columns of these rows have changed."""
+        names = self.keys.roster.names
+        self.changed.update(f"key:{names[row]}" for row in rows.tolist())
+
+    def track(self, key: Key) -> Track:
+        """Return the cells of one key."""
+        row = self.keys.roster.rows.get(key)
+        return () if row is None else self.windows.track(row)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from monitor.core.counting import exact
 from monitor.core.detect.detector import Rules, State, decide, fresh
 from monitor.types import BUCKET, Key, ModelId, Origin, Rollup, Signal, SignalKind, SourceId, Timeliness
 
@@ -27,7 +28,7 @@ def rollup(
     weight: float | None = None,
 ) -> Rollup:
     stories = negative + other
-    total = 0.9 * negative if weight is None else weight
+    total = exact(0.9) * negative if weight is None else weight
     origins: tuple[Origin, ...] = ()
     if publisher is not None:
         origins = (Origin(publisher=publisher, source=SourceId(source), stories=stories, negative=negative),)

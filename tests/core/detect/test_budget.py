@@ -9,10 +9,13 @@ from scipy import stats
 
 from monitor.core.detect.budget import (
     cluster_rate,
+    cluster_rates,
     ladder,
+    log_gamma,
     log_probability,
     quantile,
     share_rate,
+    share_rates,
     silence_rate,
     solve_level,
     tail_bound,
@@ -144,3 +147,25 @@ def test_the_level_spends_the_budget_and_no_more(keys: list[tuple[int, float, fl
 def test_what_quiet_keys_cannot_spend_goes_to_the_others() -> None:
     quiet = ladder(0.001, 2.0, clustering=1.5, hours=1.0, least=3, doubt=0.0)
     assert solve_level([(100, quiet), (1, ())], 0.001) > 0.001 / 101
+
+
+@given(st.lists(st.tuples(st.integers(0, 300), MEANS, EXCESSES, st.floats(1e-4, 100.0)), min_size=1, max_size=20))
+def test_many_clusters_judged_at_once_are_judged_as_one_by_one(cases: list[tuple[int, float, float, float]]) -> None:
+    one_by_one = [cluster_rate(*case) for case in cases]
+    together = cluster_rates(*np.array(cases, dtype=np.float64).T)
+    assert together.tolist() == pytest.approx(one_by_one, rel=1e-6, abs=1e-300)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 60), st.integers(1, 60), st.floats(0.01, 0.9), st.floats(2.0, 300.0)), min_size=1)
+)
+def test_many_shares_judged_at_once_are_judged_as_one_by_one(cases: list[tuple[int, int, float, float]]) -> None:
+    one_by_one = [share_rate(*case, 1.0) for case in cases]
+    negative, stories, share, certainty = np.array(cases, dtype=np.float64).T
+    together = share_rates(negative, stories, share, certainty, np.ones(len(cases)))
+    assert together.tolist() == pytest.approx(one_by_one, rel=1e-6, abs=1e-300)
+
+
+@given(st.floats(1e-9, 1e6))
+def test_the_gamma_function_is_the_librarys(value: float) -> None:
+    assert log_gamma(np.array([value]))[0] == pytest.approx(math.lgamma(value), rel=1e-9, abs=1e-9)

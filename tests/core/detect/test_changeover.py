@@ -93,8 +93,9 @@ MILD = ((False, False), (False, False), (True, False))  # the new model calls no
 
 def named(state: State, model: ModelId) -> State:
     """Return the state as if this model had served all along."""
-    tracks = {key: tuple(replace(cell, model=model) for cell in track) for key, track in state.tracks.items()}
-    return replace(state, pulse=replace(state.pulse, model=model), tracks=tracks)
+    logs = {(model, daily): log for (_, daily), log in state.windows.logs.items()}
+    windows = replace(state.windows, logs=logs)
+    return replace(state, pulse=replace(state.pulse, model=model), windows=windows)
 
 
 @settings(max_examples=5, deadline=None)

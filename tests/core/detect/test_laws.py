@@ -1,6 +1,7 @@
 """Laws of `decide`: what may not matter, does not."""
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.core.detect import screening
 from monitor.core.detect.detector import Rules, State, decide, dump, fresh, load
 from monitor.errors import StoreError
 from monitor.types import BUCKET, Key, Rollup, Signal, Timeliness
@@ -78,6 +80,16 @@ def test_how_a_moment_is_split_into_batches_makes_no_difference(seed: int) -> No
     apart = [(now, (one,)) for now, batch in calls for one in batch or (None,) if one is not None or not batch]
     single: list[Call] = [(now, tuple(one for one in batch if one is not None)) for now, batch in apart]
     assert fold(calls, fresh(Rules())) == fold(single, fresh(Rules()))
+
+
+@settings(max_examples=5, deadline=None)
+@given(SEEDS)
+def test_keys_that_are_not_looked_at_closely_have_nothing_to_tell(seed: int) -> None:
+    calls = days(seed)
+    screened = fold(calls, fresh(Rules(surges=50.0)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(screening, "NEAR", math.inf)
+        assert fold(calls, fresh(Rules(surges=50.0))) == screened
 
 
 class Store:
