@@ -8,14 +8,14 @@ surges that last or models. So ways of choosing a level can be compared on the s
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from streams import START
 
 from monitor.core.detect.baseline import PRIOR, UNKNOWN, Dispersion, fade
-from monitor.core.detect.budget import WINDOWS, cluster_rate
+from monitor.core.detect.budget import WINDOWS, cluster_rates
 from monitor.core.detect.calendar import BUCKETS, FLAT, Season
 from monitor.core.detect.windows import bucket_of
 
@@ -49,19 +49,36 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """What is normal for every key in one hour."""
+    """What is normal for every key in one hour.
 
-    rates: Floats
-    certainties: Floats
+    evidence, exposure  stories of each key and hours watched, both as far as they are not forgotten
+    typical             stories an hour of the typical key
+    """
+
+    evidence: Floats
+    exposure: float
+    typical: float
     season: Season
     surge: Dispersion
 
-    def moments(self, window: int, bucket: int) -> tuple[Floats, Floats]:
-        """Return mean and excess of each key's count in the window that ends with this bucket."""
-        end = FIRST + bucket + 1
-        means = self.rates * self.season.span(end - WINDOWS[window], end)
-        doubt = 1.0 / self.certainties + self.season.doubt(end - 1) / max(1.0, WINDOWS[window] / BUCKETS)
-        return means, self.surge.factors[window] - 1.0 + means * doubt
+    @property
+    def rates(self) -> Floats:
+        return self.beside(self.evidence, 0.0)[0]
+
+    @property
+    def certainties(self) -> Floats:
+        return self.beside(self.evidence, 0.0)[1]
+
+    def beside(self, evidence: Floats, own: Floats | float) -> tuple[Floats, Floats]:
+        """Return rates and certainties by this evidence, from which `own` seasonal hours of exposure are taken."""
+        clustering = self.surge.factors[3]
+        certainties = PRIOR + evidence / clustering
+        return certainties / (PRIOR / self.typical + np.maximum(0.0, self.exposure - own) / clustering), certainties
+
+    def excess(self, window: int, bucket: int, means: Floats, certainties: Floats) -> Floats:
+        """Return variance over mean, less 1, of counts in the window that ends with this bucket."""
+        doubt = 1.0 / certainties + self.season.doubt(FIRST + bucket) / max(1.0, WINDOWS[window] / BUCKETS)
+        return self.surge.factors[window] - 1.0 + means * doubt
 
 
 def judged(calm: Floats, seen: Sequence[Floats]) -> tuple[list[Judged], list[Baseline]]:
@@ -76,7 +93,7 @@ def judged(calm: Floats, seen: Sequence[Floats]) -> tuple[list[Judged], list[Bas
         if hour % 24 == 0:
             days.append(baseline)
         for counts, total, part in zip(seen, sums, parts, strict=True):
-            part.extend(_judge_hour(counts, total, hour, baseline))
+            part.append(_judge_hour(counts, total, hour, baseline))
     return [_joined(found) for found in parts], days
 
 
@@ -89,27 +106,23 @@ def _sums(counts: Floats) -> Ints:
 def _baselines(calm: Floats) -> Iterator[Baseline]:
     """Yield what is normal in each hour, by the hours before."""
     keys, sums = calm.shape[0], _sums(calm)
-    evidence, exposure = np.zeros(keys), 0.0
-    baseline = Baseline(np.full(keys, 0.05), np.full(keys, PRIOR), FLAT, UNKNOWN)
+    baseline = Baseline(np.zeros(keys), 0.0, 0.05, FLAT, UNKNOWN)
     for hour in range(calm.shape[1] // BUCKETS):
         yield baseline
         end = (hour + 1) * BUCKETS
-        surge = baseline.surge
+        rates, certainties, surge = baseline.rates, baseline.certainties, baseline.surge
         for window, length in enumerate(WINDOWS):
             for last in range(end - BUCKETS + length, end + 1, length) if length < BUCKETS else _whole(end, length):
-                means, _ = baseline.moments(window, last - 1)
+                means = rates * baseline.season.span(FIRST + last - length, FIRST + last)
                 counts = (sums[:, last] - sums[:, last - length]).astype(float)
-                surge = surge.learn(window, counts, means, baseline.certainties, fade(length / BUCKETS))
+                surge = surge.learn(window, counts, means, certainties, fade(length / BUCKETS))
         counts = (sums[:, end] - sums[:, end - BUCKETS]).astype(float)
-        evidence = evidence * fade(1.0) + counts
-        exposure = exposure * fade(1.0) + baseline.season.factor(FIRST + end - 1)
-        clustering = surge.factors[3]
-        certainties = PRIOR + evidence / clustering
-        typical = (1.0 + evidence.sum()) / (20.0 + exposure * keys)
-        baseline = replace(
-            baseline,
-            rates=certainties / (PRIOR / typical + exposure / clustering),
-            certainties=certainties,
+        evidence = baseline.evidence * fade(1.0) + counts
+        exposure = baseline.exposure * fade(1.0) + baseline.season.factor(FIRST + end - 1)
+        baseline = Baseline(
+            evidence=evidence,
+            exposure=exposure,
+            typical=(1.0 + evidence.sum()) / (20.0 + exposure * keys),
             season=baseline.season.learn(FIRST // BUCKETS + hour, float(counts.sum()), surge.factors[1]),
             surge=surge,
         )
@@ -119,22 +132,26 @@ def _whole(end: int, length: int) -> Sequence[int]:
     return (end,) if end % length == 0 else ()
 
 
-def _judge_hour(counts: Floats, sums: Ints, hour: int, baseline: Baseline) -> list[Judged]:
-    found = []
-    for bucket in range(hour * BUCKETS, (hour + 1) * BUCKETS):
-        places = np.flatnonzero(counts[:, bucket])
-        chances = np.full((places.size, len(WINDOWS)), np.inf)
-        paces = baseline.rates[places] * baseline.season.factor(FIRST + bucket)
-        for window, length in enumerate(WINDOWS):
-            totals = sums[places, bucket + 1] - sums[places, max(0, bucket + 1 - length)]
-            means, excesses = baseline.moments(window, bucket)
-            for row in np.flatnonzero(totals >= LEAST):
-                place = places[row]
-                chances[row, window] = cluster_rate(
-                    float(totals[row]), float(means[place]), float(excesses[place]), float(paces[row])
-                )
-        found.append(Judged(places, np.full(places.size, bucket), np.maximum(chances, 1e-300)))
-    return found
+def _judge_hour(counts: Floats, sums: Ints, hour: int, baseline: Baseline) -> Judged:
+    """Judge every window that gains a story in this hour, by all that is known but the window itself."""
+    begin = hour * BUCKETS
+    offsets, places = np.nonzero(counts[:, begin : begin + BUCKETS].T)
+    buckets = begin + offsets
+    chances = np.full((places.size, len(WINDOWS)), np.inf)
+    pace = np.array([baseline.season.factor(FIRST + bucket) for bucket in range(begin, begin + BUCKETS)])
+    for window, length in enumerate(WINDOWS):
+        lasts = range(begin, begin + BUCKETS)
+        spans = np.array([baseline.season.span(FIRST + last + 1 - length, FIRST + last + 1) for last in lasts])
+        known = np.array([baseline.season.span(FIRST + min(begin, last + 1 - length), FIRST + begin) for last in lasts])
+        first = np.maximum(0, buckets + 1 - length)
+        totals = sums[places, buckets + 1] - sums[places, first]
+        own = sums[places, begin] - sums[places, np.minimum(begin, first)]
+        rates, certainties = baseline.beside(np.maximum(0.0, baseline.evidence[places] - own), known[offsets])
+        means = rates * spans[offsets]
+        excess = baseline.excess(window, begin, means, certainties)
+        found = cluster_rates(totals.astype(float), means, excess, rates * pace[offsets])
+        chances[:, window] = np.where(totals >= LEAST, found, np.inf)
+    return Judged(places, buckets, np.maximum(chances, 1e-300))
 
 
 def _joined(parts: Sequence[Judged]) -> Judged:
