@@ -24,7 +24,7 @@ from rivals import Scores
 from scores import Floats, Judged
 from streams import DAILY
 
-from monitor.core.detect.budget import WINDOWS, solve_level
+from monitor.core.detect.budget import WINDOWS, Spending, solve_level
 
 DENSITY = 10.0 / 24.0 / 1000.0  # incidents an hour and key
 EDGES = (0.02, 0.1, 0.5, 2.0)  # stories an hour, between the classes of keys
@@ -49,7 +49,7 @@ def table(kind: str, setting: Setting) -> list[list[Cell]]:
     levels, spent = np.ones(setting.days), np.zeros((len(WINDOWS), setting.keys))
     for day in range(PAST, setting.days):
         ladders = ladders_of(normals[day])
-        levels[day] = solve_level(((1, ladder) for ladder in ladders), DENSITY * setting.keys)
+        levels[day] = solve_level(Spending([(1, ladder) for ladder in ladders]).at, DENSITY * setting.keys)
         rungs = [_largest(ladder, levels[day]) for ladder in ladders]
         spent += 24.0 * np.array(rungs).reshape(setting.keys, len(WINDOWS)).T
     cells = []

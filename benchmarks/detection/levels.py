@@ -33,7 +33,7 @@ from rivals import Scores
 from scores import LEAST, Baseline, Floats, Judged
 from streams import DAILY, Surge
 
-from monitor.core.detect.budget import CAUTION, WEEK_HOURS, WINDOWS, ladder, solve_level
+from monitor.core.detect.budget import CAUTION, WEEK_HOURS, WINDOWS, Spending, ladder, solve_level
 from monitor.core.detect.calendar import BUCKETS
 from monitor.types import Key
 
@@ -73,7 +73,9 @@ def ladders_of(normal: Baseline) -> list[Sequence[float]]:
 
 def one_level(today: Today, caution: float = CAUTION) -> float:
     """Return the score at which windows alarm by the needle's own level."""
-    return -math.log(solve_level(((1, rungs) for rungs in ladders_of(today.normal)), today.budget / caution))
+    return -math.log(
+        solve_level(Spending([(1, rungs) for rungs in ladders_of(today.normal)]).at, today.budget / caution)
+    )
 
 
 def equal_split(today: Today) -> float:

@@ -46,6 +46,7 @@ def fades(hours: npt.NDArray[np.integer]) -> Floats:
     return left
 
 
+TELLING = 5.0  # stories that a key must have shown before its clusters tell of the group's
 _FIRST = (1.3, 1.5, 2.0, 3.0)  # the cautious factors before anything is learned
 _FIRST_WEIGHT = 10.0
 _LEAST = (1.02, 1.04, 1.07, 1.1)  # quiet keys show their clusters too rarely to be learned from: never trust in less
@@ -68,11 +69,12 @@ class Dispersion:
     def learn(self, window: int, counts: Floats, means: Floats, certainties: Floats, past: float) -> Dispersion:
         """Return the dispersion after one more window of all keys; `past` is what remains of the evidence so far.
 
-        Windows whose mean is 0 tell nothing. A rate's doubt widens the residuals of hours it has not learned yet and
-        narrows those of hours it has: all but the last of a window's.
+        Windows whose mean is 0 tell nothing, nor do keys that have shown too little of themselves: what is missed of
+        their rates would be taken for clustering. A rate's doubt widens the residuals of hours it has not learned yet
+        and narrows those of hours it has: all but the last of a window's.
         """
         learned = max(0.0, 1.0 - BUCKETS / WINDOWS[window])
-        seen = means > 0.0
+        seen = (means > 0.0) & (certainties >= PRIOR + TELLING / self.factors[-1])
         mean, count = means[seen], counts[seen]
         weight = 2.0 * mean / (1.0 + 2.0 * mean)
         square = weight * ((count - mean) ** 2 / mean - (1.0 - 2.0 * learned) * mean / certainties[seen])

@@ -7,7 +7,7 @@ the mean, less 1, so 0 is Poisson. Formulas and sources stand in docs/detection.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from statistics import NormalDist
 
@@ -229,28 +229,29 @@ def ladder(
     return _ladder(mean, excess, mean / hours, least)
 
 
-def solve_level(ladders: Iterable[tuple[int, Sequence[float]]], budget: float) -> float:
-    """Return the largest chance per hour at which windows may alarm, so that their sum stays within `budget` an hour.
+def solve_level(spent: Callable[[float], float], budget: float) -> float:
+    """Return the largest chance per hour at which windows may alarm, so that no more than `budget` an hour is spent.
 
-    `ladders` holds (number of keys, attainable chances ascending). What quiet keys cannot spend, because their counts
-    are small whole numbers, is so left to the others.
+    `spent` gives what is spent at a level, see `Spending`. What quiet keys cannot spend, because their counts are small
+    whole numbers, is so left to the others.
     """
-    tests = list(ladders)
-    if not tests:
-        return budget
-    spent = _Spending(tests)
-    low, high = math.log(_FLOOR), math.log(budget)
-    for _ in range(30):
+    low, high = math.log(_FLOOR), math.log(max(budget, _FLOOR))
+    if spent(math.exp(high)) <= budget:
+        return math.exp(high)
+    for _ in range(40):
         middle = (low + high) / 2.0
-        if spent.at(math.exp(middle)) <= budget:
+        if spent(math.exp(middle)) <= budget:
             low = middle
         else:
             high = middle
     return math.exp(low)
 
 
-class _Spending:
-    """What is spent at a level: the largest attainable chance up to it, over all keys and windows."""
+class Spending:
+    """What is spent at a level: the largest attainable chance up to it, over all keys and windows.
+
+    `tests` holds (number of keys, attainable chances ascending); none are given where any can be attained.
+    """
 
     def __init__(self, tests: Sequence[tuple[int, Sequence[float]]]) -> None:
         self._dense = sum(keys for keys, rungs in tests if not rungs)

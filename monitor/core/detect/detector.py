@@ -17,7 +17,7 @@ from monitor.core.detect.arrivals import count
 from monitor.core.detect.baseline import CAUTIOUS, fade
 from monitor.core.detect.budget import WINDOWS, silence_rate
 from monitor.core.detect.calendar import BUCKETS
-from monitor.core.detect.judging import Window, judge, normal_of
+from monitor.core.detect.judging import Window, beside, judge, normal_of
 from monitor.core.detect.learning import learn_until, take_stock, trim
 from monitor.core.detect.state import STATE_VERSION, Draft, Pulse, Rules, State, dump, fresh, load
 from monitor.core.detect.telling import sighted, signal_of
@@ -142,9 +142,11 @@ def _relax(draft: Draft, key: Key, now: datetime) -> Signal | None:
         return None
     length = WINDOWS[firing.window]
     first = max(bucket - length, record.told) + 1
-    total = tally(draft.track(key), pulse.model, first, bucket, daily=length >= DAY)
+    track = draft.track(key)
+    total = tally(track, pulse.model, first, bucket, daily=length >= DAY)
     kind = SignalKind.SHARE if firing.share else SignalKind.SURGE
-    found = judge(normal_of(draft, key), Window(firing.window, bucket, total), kind)
+    window = Window(firing.window, bucket, total)
+    found = judge(beside(draft, key, track, normal_of(draft, key), window), window, kind)
     level = pulse.share if firing.share else pulse.surge
     young = pulse.changed >= 0 and bucket - pulse.changed < length  # the new model has not filled the window yet
     young = young or bucket < firing.held

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from monitor.core.detect.baseline import Group, Level, Rate, moments
 from monitor.core.detect.budget import WINDOWS, cluster_rate, share_rate
+from monitor.core.detect.calendar import BUCKETS
+from monitor.core.detect.calibration import REACH
 from monitor.core.detect.learning import SHARE_STORIES
 from monitor.core.detect.state import Draft
-from monitor.core.detect.windows import DAY, Tally, Track, origins
+from monitor.core.detect.windows import DAY, Tally, Track, origins, tally
 from monitor.core.keys import group_of
 from monitor.types import Key, Origin, SignalKind
 
+NEAR = 10.0**REACH  # how many times likelier than what alarms a near miss is
 CONCENTRATION = 50.0  # the share of negative stories sways from hour to hour as a beta of this many stories would
 
 
@@ -53,12 +57,35 @@ def normal_of(draft: Draft, key: Key) -> Normal:
     return Normal(group, level, level.surge(group, draft.pulse.hour), draft.pulse.hour)
 
 
-def alarms_of(draft: Draft, key: Key, track: Track, normal: Normal, window: Window) -> list[Finding]:
-    """Return what alarms in this window of a key's track: its count, its share, both or neither."""
+def beside(draft: Draft, key: Key, track: Track, normal: Normal, window: Window) -> Normal:
+    """Return what is normal by all that was learned but the window itself: it must not speak for itself.
+
+    Of a surge that has been told no more was learned than had been expected.
+    """
+    pulse, first = draft.pulse, window.last + 1 - WINDOWS[window.index]
+    end = min(window.last + 1, pulse.hour * BUCKETS)
+    if pulse.model is None or end <= first:
+        return normal
+    group, span = normal.group, normal.group.season.span(first, end)
+    own = tally(track, pulse.model, first, end - 1, daily=True)
+    told = normal.rate.mean * span if draft.keys.roster.rows[key] in draft.keys.firing else math.inf
+    level = normal.level.aged(normal.hour)
+    level = replace(
+        level,
+        weight=max(0.0, level.weight - min(own.weight, told)),
+        stories=max(0.0, level.stories - own.stories),
+        debt=level.debt + span,
+    )
+    return Normal(group, level, level.surge(group, normal.hour), normal.hour)
+
+
+def findings_of(draft: Draft, key: Key, track: Track, normal: Normal, window: Window) -> list[Finding]:
+    """Return what alarms in this window of a key's track, or comes near: its count, its share, both or neither."""
     pulse, rules = draft.pulse, draft.rules
-    levels = {SignalKind.SURGE: pulse.surge}
+    levels = {SignalKind.SURGE: pulse.surge * NEAR}
     if window.total.stories >= SHARE_STORIES:
         levels[SignalKind.SHARE] = pulse.share
+    normal = beside(draft, key, track, normal, window)
     found = [kind for kind, level in levels.items() if judge(normal, window, kind).chance <= level]
     if not found or pulse.model is None:
         return []

@@ -20,12 +20,13 @@ from monitor.core.detect.budget import (
     SHARE,
     WEEK_HOURS,
     WINDOWS,
+    Spending,
     cluster_rates,
     ladder,
-    solve_level,
     threshold,
 )
 from monitor.core.detect.calendar import BUCKETS
+from monitor.core.detect.calibration import LEVELS, solve
 from monitor.core.detect.columns import Flags
 from monitor.core.detect.state import KEPT, Draft
 from monitor.core.detect.ties import Ints
@@ -56,6 +57,7 @@ def _learn_hour(draft: Draft) -> None:
     for name, rows in members.items():
         draft.set_group(name, _learned_group(draft, before[name], rows, exposed[name], learned))
     _learn_keys(draft, before, members, exposed, learned.gain)
+    draft.set_record(draft.record.watched(draft.pulse.surge, hour * BUCKETS))
     draft.set_pulse(replace(draft.pulse, hour=hour + 1))
     for name, rows in members.items():
         draft.set_group(name, _typical(draft, draft.groups[name], rows))
@@ -312,14 +314,15 @@ def _set_levels(draft: Draft, members: Mapping[str, Ints]) -> None:
                 )
                 for window in range(len(WINDOWS))
             ]
-    budget = rules.surges / WEEK_HOURS / CAUTION
+    spending, budget = Spending(ladders), rules.surges / WEEK_HOURS
+    draft.set_record(replace(draft.record, nominal=tuple(spending.at(level) for level in LEVELS.tolist())))
     draft.set_pulse(
         replace(
             draft.pulse,
             solved=len(draft.keys),
             asked=rules.asked,
-            surge=solve_level(ladders, (1.0 - SHARE) * budget),
-            share=SHARE * budget / max(1, shares),
+            surge=solve(draft.record, spending.at, (1.0 - SHARE) * budget, draft.pulse.surge),
+            share=SHARE * budget / CAUTION / max(1, shares),
             blind=rules.blinds / WEEK_HOURS / CAUTION / max(1, len(draft.keys.ears)),
         )
     )

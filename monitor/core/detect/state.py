@@ -1,7 +1,7 @@
 """What the detector remembers, as one immutable value, and its checkpoint rows.
 
-Learned things and statuses are rows of the checkpoint: `clock`, `group:<group>`, `key:<key>`. The windows are not:
-they are the stored rollups of the last day. Adopting a new state is assignment; an old one stays what it was.
+Learned things and statuses are rows of the checkpoint: `clock`, `record`, `group:<group>`, `key:<key>`. The windows are
+not: they are the stored rollups of the last day. Adopting a new state is assignment; an old one stays what it was.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 
 from monitor.core.detect.baseline import Group, Level, dispersion_from
 from monitor.core.detect.calendar import ALWAYS_OPEN, BUCKETS, Holidays, Rest, Season, season_from
+from monitor.core.detect.calibration import LEVELS, Record, Spell
 from monitor.core.detect.cells import Windows, batch_of
 from monitor.core.detect.columns import Firing, Keys, KeyState, keys_of
 from monitor.core.detect.ties import Ints
@@ -84,6 +85,7 @@ class State:
     groups: Mapping[str, Group] = field(default_factory=dict)
     keys: Keys = field(default_factory=Keys)
     windows: Windows = field(default_factory=Windows)
+    record: Record = field(default_factory=Record)
 
     @property
     def sources(self) -> frozenset[Key]:
@@ -103,14 +105,17 @@ class State:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, State):
             return NotImplemented
-        mine, theirs = (self.rules, self.pulse, self.groups), (other.rules, other.pulse, other.groups)
+        mine = self.rules, self.pulse, self.groups, self.record
+        theirs = other.rules, other.pulse, other.groups, other.record
         return mine == theirs and self.keys == other.keys and self.tracks == other.tracks
 
     __hash__ = None  # type: ignore[assignment]  # it holds mappings
 
     def names(self) -> frozenset[str]:
         """Return the names of all checkpoint rows."""
-        return frozenset({"clock", *(f"group:{name}" for name in self.groups), *(f"key:{key}" for key in self.keys)})
+        return frozenset(
+            {"clock", "record", *(f"group:{name}" for name in self.groups), *(f"key:{key}" for key in self.keys)}
+        )
 
 
 def fresh(rules: Rules) -> State:
@@ -127,6 +132,8 @@ def dump(state: State, names: Collection[str]) -> dict[str, Json]:
         if kind == "clock":
             pulse = state.pulse
             rows[name] = asdict(pulse) | {"unlearned": list(pulse.unlearned), "asked": list(pulse.asked)}
+        elif kind == "record":
+            rows[name] = _dump_record(state.record)
         elif kind == "group":
             rows[name] = _dump_group(state.groups[rest])
         else:
@@ -139,13 +146,15 @@ def load(rules: Rules, rows: Mapping[str, Json], rollups: Iterable[Rollup]) -> S
 
     Raises StoreError for a row that this version cannot read.
     """
-    pulse, groups = Pulse(), {}
+    pulse, groups, record = Pulse(), {}, Record()
     keys: list[tuple[Key, KeyState]] = []
     for name, row in sorted(rows.items()):
         kind, _, rest = name.partition(":")
         try:
             if kind == "clock":
                 pulse = _load_pulse(row)
+            elif kind == "record":
+                record = _load_record(row)
             elif kind == "group":
                 groups[rest] = _load_group(row, rules.holidays)
             else:
@@ -155,7 +164,7 @@ def load(rules: Rules, rows: Mapping[str, Json], rollups: Iterable[Rollup]) -> S
                 f"detector_state: row {name!r} is not what version {STATE_VERSION} of the checkpoint holds "
                 f"({error!r}); it was written by another version or changed by hand"
             ) from error
-    return with_windows(State(rules=rules, pulse=pulse, groups=groups, keys=keys_of(keys)), rollups)
+    return with_windows(State(rules=rules, pulse=pulse, groups=groups, keys=keys_of(keys), record=record), rollups)
 
 
 def with_windows(state: State, rollups: Iterable[Rollup]) -> State:
@@ -254,6 +263,24 @@ def _load_key(row: Any) -> KeyState:
     )
 
 
+def _dump_record(record: Record) -> Json:
+    return {
+        "hours": record.hours,
+        "nominal": list(record.nominal),
+        "due": list(record.due),
+        "seen": list(record.seen),
+        "spells": [[key, spell.step, spell.until] for key, spell in sorted(record.spells.items())],
+    }
+
+
+def _load_record(row: Any) -> Record:
+    counted = {name: tuple(map(float, row[name])) for name in ("nominal", "due", "seen")}
+    if any(len(values) != len(LEVELS) for values in counted.values()):
+        raise ValueError(f"expected {len(LEVELS)} values")
+    spells = {Key(key): Spell(step, until) for key, step, until in row["spells"]}
+    return Record(hours=int(row["hours"]), spells=spells, **counted)
+
+
 def _load_pulse(row: Any) -> Pulse:
     first, end = row["unlearned"]
     return Pulse(**{**row, "unlearned": (first, end), "asked": tuple(row.get("asked", ()))})
@@ -268,19 +295,24 @@ class Draft:
     groups: dict[str, Group]
     keys: Keys
     windows: Windows
+    record: Record
     changed: set[str] = field(default_factory=set)
 
     @classmethod
     def of(cls, state: State) -> Draft:
-        return cls(state.rules, state.pulse, dict(state.groups), state.keys.twin(), state.windows)
+        return cls(state.rules, state.pulse, dict(state.groups), state.keys.twin(), state.windows, state.record)
 
     def frozen(self) -> State:
-        return State(self.rules, self.pulse, self.groups, self.keys, self.windows)
+        return State(self.rules, self.pulse, self.groups, self.keys, self.windows, self.record)
 
     def set_pulse(self, pulse: Pulse) -> None:
         if pulse != self.pulse:
             self.pulse = pulse
             self.changed.add("clock")
+
+    def set_record(self, record: Record) -> None:
+        self.record = record
+        self.changed.add("record")
 
     def set_group(self, name: str, group: Group) -> None:
         self.groups[name] = group

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from monitor.core.detect.budget import WINDOWS
 from monitor.core.detect.calendar import BUCKETS
+from monitor.core.detect.calibration import step_of
 from monitor.core.detect.columns import Firing, KeyState
-from monitor.core.detect.judging import Finding, Window, alarms_of, flow_of, normal_of
+from monitor.core.detect.judging import Finding, Window, findings_of, flow_of, normal_of
 from monitor.core.detect.state import Draft, Rules
 from monitor.core.detect.windows import DAY, Track, bucket_of, moment_of, tallies, within
 from monitor.types import BUCKET, Key, ModelId, Rollup, Signal, SignalKind, Timeliness
@@ -27,7 +29,7 @@ def judged(draft: Draft, rollup: Rollup, track: Track, now: datetime) -> list[Si
     normal = normal_of(draft, key)
     latest = min(bucket_of(now), bucket + WINDOWS[-1] - 1)
     ends = [cell.bucket for cell in within(track, rollup.model, bucket, latest) if cell.negative]
-    alarms: list[Finding] = []
+    found: list[Finding] = []
     for last in ends:
         totals = tallies(track, rollup.model, last, record.told + 1, WINDOWS)
         for index, total in enumerate(totals):
@@ -35,7 +37,10 @@ def judged(draft: Draft, rollup: Rollup, track: Track, now: datetime) -> list[Si
                 WINDOWS[index] >= DAY or rollup.timeliness is not Timeliness.DAY
             )
             if gained and total.negative >= draft.rules.stories:
-                alarms += alarms_of(draft, key, track, normal, Window(index, last, total))
+                found += findings_of(draft, key, track, normal, Window(index, last, total))
+    _note_near_miss(draft, key, [each for each in found if each.kind is SignalKind.SURGE])
+    levels = {SignalKind.SURGE: draft.pulse.surge, SignalKind.SHARE: draft.pulse.share}
+    alarms = [each for each in found if each.chance <= levels[each.kind]]
     if not alarms:
         return []
     best = min(alarms, key=lambda finding: finding.chance)
@@ -57,6 +62,17 @@ def judged(draft: Draft, rollup: Rollup, track: Track, now: datetime) -> list[Si
     if firing is not None and _step(after, draft.rules) == _step(firing, draft.rules):
         return []
     return [signal_of(draft, key, best, now, late=rollup.timeliness is Timeliness.LATE)]
+
+
+def _note_near_miss(draft: Draft, key: Key, counts: Sequence[Finding]) -> None:
+    """Count how near a key has come to an alarm by its counts, unless it has one already."""
+    if not counts or draft.keys.roster.rows[key] in draft.keys.firing:
+        return
+    best = min(counts, key=lambda finding: finding.chance)
+    last, length = best.window.last, WINDOWS[best.window.index]
+    draft.set_record(
+        draft.record.missed(key, step_of(best.chance), bucket=last, until=last + length, level=draft.pulse.surge)
+    )
 
 
 def _step(firing: Firing, rules: Rules) -> tuple[int, int]:

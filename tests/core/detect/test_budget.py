@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from monitor.core.detect.budget import (
+    Spending,
     cluster_rate,
     cluster_rates,
     ladder,
@@ -132,7 +133,7 @@ def test_the_level_spends_the_budget_and_no_more(keys: list[tuple[int, float, fl
         for number, rate, certainty, clustering in keys
         for hours in (0.25, 1.0, 6.0, 24.0)
     ]
-    level = solve_level(tests, budget)
+    level = solve_level(Spending(tests).at, budget)
 
     def spent(at: float) -> float:
         return sum(
@@ -146,7 +147,7 @@ def test_the_level_spends_the_budget_and_no_more(keys: list[tuple[int, float, fl
 
 def test_what_quiet_keys_cannot_spend_goes_to_the_others() -> None:
     quiet = ladder(0.001, 2.0, clustering=1.5, hours=1.0, least=3, doubt=0.0)
-    assert solve_level([(100, quiet), (1, ())], 0.001) > 0.001 / 101
+    assert solve_level(Spending([(100, quiet), (1, ())]).at, 0.001) > 0.001 / 101
 
 
 @given(st.lists(st.tuples(st.integers(0, 300), MEANS, EXCESSES, st.floats(1e-4, 100.0)), min_size=1, max_size=20))
