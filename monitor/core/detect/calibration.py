@@ -43,7 +43,7 @@ REACH = 1.25  # decades above the level in which near misses tell of it
 UPPER = 0.5  # standard deviations: two in three such estimates are too high
 COMPANY = 0.6  # what one near miss counts for, since they come in company
 _GAMMA, _GAMMA_SPREAD = math.log(1.5), 0.9
-_KAPPA, _KAPPA_SPREAD = 1.0, 0.1
+_KAPPA, _KAPPA_SPREAD = 1.0, 0.15
 _GRID = np.meshgrid(np.linspace(-4.0, 4.0, 81), np.linspace(0.4, 1.2, 41), indexing="ij")  # log γ, κ
 
 
