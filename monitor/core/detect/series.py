@@ -13,12 +13,12 @@ import math
 import statistics
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
 
-from monitor.core.detect.baseline import DOUBT, PRIOR, QUICK, SETTLED, UNKNOWN, Dispersion, fade
+from monitor.core.detect.baseline import DOUBT, PRIOR, SETTLED, UNKNOWN, Dispersion, fade
 from monitor.core.detect.budget import WEEK_HOURS, WINDOWS, cluster_rate, silence_rate, threshold
 from monitor.core.detect.calendar import BUCKETS, FLAT
 from monitor.core.detect.tail import Tail
@@ -28,11 +28,14 @@ from monitor.types import BUCKET
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 HOLD = 0.5  # hours of calm that end an incident
-RELEASE = 10.0
+RELEASE = math.log(10.0)  # so much likelier than what alarms a window is when an incident ends
+QUICK = 24.0  # the same where the level has changed
+FAR = 2.0  # standard deviations that a day is off where the level has changed
 MEMORY = 7 * 24.0  # hours after which the past of the level counts for 1/e
 FIRST_ROWS = 30  # rows, and a day, before anything may alarm
 SILENCE = len(WINDOWS)  # the index of that test
 LARGE = 1e6  # means above this are counted in larger units: nothing is believed to vary less than by a thousandth
+SHARING = 4.0  # the part of the budget for each test is one in so many: they are five, and overlap
 FITTING = 6  # hours after which the tails are fitted again
 
 
@@ -45,6 +48,15 @@ class Row:
     expected: float
     score: float
     alert: bool  # this row raises an incident
+
+
+@dataclass(frozen=True, slots=True)
+class _Firing:
+    """The running incident: since when, and the test that was the least likely so far."""
+
+    since: datetime
+    test: int
+    height: float
 
 
 class _Window:
@@ -86,7 +98,10 @@ class SeriesDetector:
         self._season, self._dispersion = FLAT, UNKNOWN
         self._sum = self._exposure = 0.0
         self._windows = [_Window(length * BUCKET) for length in WINDOWS]
-        self._tails = [Tail(budget / WEEK_HOURS / (len(WINDOWS) + 1)) for _ in range(len(WINDOWS) + 1)]
+        self._day = _Window(DAY)  # never forgets what was told
+        each = budget / WEEK_HOURS / SHARING
+        self._alarm = -math.log(each)
+        self._tails = [Tail(each) for _ in range(len(WINDOWS) + 1)]
         self._gaps: deque[float] = deque(maxlen=31)  # hours between rows
         self._spacing = 1.0 / BUCKETS
         self._hour: tuple[int, float, int] | None = None  # the running hour, its sum and rows
@@ -96,7 +111,7 @@ class SeriesDetector:
         self._began: datetime | None = None
         self._last: datetime | None = None
         self._rows = 0
-        self._firing: tuple[datetime, int] | None = None  # since, test
+        self._firing: _Firing | None = None
         self._calm: datetime | None = None
 
     def row(self, at: datetime, value: float) -> Row:
@@ -106,15 +121,15 @@ class SeriesDetector:
         passed = self._pass_time(at)
         level = self._sum / self._exposure if self._exposure else value
         expected = max(level * self._season.factor(bucket_of(at)), 1e-3)
-        for window in self._windows:
+        for window in (*self._windows, self._day):
             window.add(at, value, expected)
         self._silent = 0.0 if value else self._silent + expected
         chances = self._chances(at, expected)
-        alert = self._decide(at, chances)
+        heights = {test: self._tails[test].height(chance) for test, chance in chances.items() if chance < math.inf}
+        alert = self._decide(at, heights)
         self._see(at, chances, passed, alarmed=alert)
         self._learn(at, value, expected)
-        score = max((self._tails[test].height(chance) for test, chance in chances.items()), default=0.0)
-        return Row(at, value, expected, max(0.0, score / math.log(10.0)), alert)
+        return Row(at, value, expected, max(0.0, *heights.values(), 0.0) / math.log(10.0), alert)
 
     def _pass_time(self, at: datetime) -> float:
         """Return the hours that this row stands for."""
@@ -161,21 +176,23 @@ class SeriesDetector:
             chances[SILENCE] = silence_rate(self._silent, self._excess(at, window_like, self._silent), pace)
         return chances
 
-    def _decide(self, at: datetime, chances: dict[int, float]) -> bool:
+    def _decide(self, at: datetime, heights: dict[int, float]) -> bool:
+        """Begin or end an incident. It lasts as long as the window that was the least likely while it did."""
+        test = max(heights, key=lambda each: heights[each], default=0)
+        height = heights.get(test, 0.0)
         if self._firing is None:
-            if self._young:
+            if self._young or height < self._alarm:
                 return False
-            test = min(chances, key=lambda each: chances[each] / self._tails[each].level)
-            if chances[test] > self._tails[test].level:
-                return False
-            self._firing, self._calm = (at, test), None
+            self._firing, self._calm = _Firing(at, test, height), None
             return True
-        test = self._firing[1]
-        if test == SILENCE:
+        firing = self._firing
+        if firing.test == SILENCE:
             if not self._silent:
                 self._firing = None
             return False
-        if chances.get(test, math.inf) <= self._tails[test].level * RELEASE:
+        if height > firing.height:
+            firing = self._firing = replace(firing, test=test, height=height)
+        if heights.get(firing.test, 0.0) >= self._alarm - RELEASE:
             self._calm = None
             return False
         self._calm = self._calm or at
@@ -193,7 +210,7 @@ class SeriesDetector:
             return
         hold = max(HOLD, self._spacing)
         for test, tail in enumerate(self._tails):
-            fired = alarmed and self._firing is not None and self._firing[1] == test
+            fired = alarmed and self._firing is not None and self._firing.test == test
             tail.see(chances.get(test, math.inf), passed, hold, alarmed=fired)
         if bucket_of(at) // (FITTING * BUCKETS) != self._fitted:
             self._fitted = bucket_of(at) // (FITTING * BUCKETS)
@@ -204,12 +221,13 @@ class SeriesDetector:
         factor = self._season.factor(bucket_of(at))
         if self._firing is None:
             normal = self._ordinary(0, value, expected, self._excess(at, 0, expected), self._spacing)
-        elif self._firing[1] == SILENCE:  # who sees nothing learns nothing
+        elif self._firing.test == SILENCE:  # who sees nothing learns nothing
             return
-        elif at - self._firing[0] < DAY:
+        elif at - self._firing.since < DAY:
             normal = min(value, expected)
         else:  # a surge that has lasted a day is the new level
             normal = value
+        if self._displaced(at):
             kept = fade(self._spacing, QUICK)
             self._sum *= kept
             self._exposure *= kept
@@ -217,6 +235,11 @@ class SeriesDetector:
         self._exposure += factor
         self._learn_season(at, normal)
         self._learn_dispersion(at, value, expected)
+
+    def _displaced(self, at: datetime) -> bool:
+        """Tell whether the last day as a whole, told or not, was far from what was expected: the level is another."""
+        off = self._day.count - self._day.mean
+        return not self._young and off**2 > FAR**2 * self._day.mean * (1.0 + self._excess(at, -1, self._day.mean))
 
     def _learn_season(self, at: datetime, value: float) -> None:
         hour = bucket_of(at) // BUCKETS
