@@ -165,7 +165,10 @@ def registrable_domain(link: str) -> str | None:
 
 @lru_cache(maxsize=4096)
 def _registrable(host: str) -> str:
-    return _suffixes()(host).top_domain_under_public_suffix
+    parts = _suffixes()(host)
+    if parts.suffix or parts.ipv4 or ":" in host:
+        return parts.top_domain_under_public_suffix
+    return ".".join(host.split(".")[-2:])  # the list's own rule: a suffix that is not on it is one label
 
 
 @cache

@@ -129,7 +129,9 @@ def test_http_links_are_kept() -> None:
         ("https://someone.blogspot.com/x", "someone.blogspot.com"),
         ("https://NEWS.Example.COM.:8443/", "example.com"),
         ("http://127.0.0.1:8000/rss", "127.0.0.1"),
+        ("http://[::ffff:127.0.0.1]/rss", "::ffff:127.0.0.1"),
         ("http://localhost/rss", "localhost"),
+        ("http://desk7.press.acme.intern/x", "acme.intern"),
         ("https://co.uk/", "co.uk"),
     ],
 )

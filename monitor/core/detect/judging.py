@@ -112,11 +112,10 @@ def findings_of(draft: Draft, key: Key, track: Track, normal: Normal, window: Wi
 def _vouched(draft: Draft, key: Key, track: Track, brought: Sequence[Origin], ordinary: float) -> int:
     """Return how many of the negative stories count, by who stands behind them.
 
-    None where too few independent publishers do. All where the others than the loudest bring more than the `ordinary`
-    count of the window by as many stories as there must be such publishers; else the loudest counts for at most twice
-    what they bring, so that an ordinary story by a second one does not open the gate. A trusted publisher, or one
-    that comes through a trusted source, is believed alone. Where publishers cannot be known (a source that is
-    one publisher's own, only one publisher anywhere) all count.
+    None where too few independent publishers do. The loudest counts for at most twice what the others bring beyond the
+    `ordinary` count of the window, and for what they leave of that: stories that the others bring on any day vouch for
+    nothing. A trusted publisher, or one that comes through a trusted source, is believed alone. Where publishers cannot
+    be known (a source that is one publisher's own, only one publisher anywhere) all count.
     """
     rules, total = draft.rules, sum(origin.negative for origin in brought)
     alone = draft.pulse.publishers < 2 or (key.startswith("source:") and _one_voice(track))
@@ -131,7 +130,7 @@ def _vouched(draft: Draft, key: Key, track: Track, brought: Sequence[Origin], or
     if len(voices) < rules.publishers:
         return 0
     others = total - max(voices.values())
-    return total if others >= rules.publishers - 1 + ordinary else min(total, 3 * others)
+    return min(total, round(max(others, ordinary) + 2.0 * max(0.0, others - ordinary)))
 
 
 def _one_voice(track: Track) -> bool:
