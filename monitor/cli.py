@@ -156,9 +156,9 @@ def replay(
     archive: Annotated[
         Path, typer.Argument(metavar="ARCHIVE", help="A JSONL, JSONL.gz or CSV file, or a folder of them.")
     ],
-    report: Annotated[Path, typer.Option(metavar="DIR", help="Where the report goes.")],
     config: ConfigFile = DEFAULT,
     *,
+    report: Annotated[Path | None, typer.Option(metavar="DIR", help="Where the report goes.")] = None,
     until: Annotated[
         str | None,
         typer.Option(metavar="TIME", help="See the archive as of this moment (UTC); a bare day: as of its end."),
@@ -169,23 +169,27 @@ def replay(
     sweep: Annotated[
         str | None, typer.Option(metavar="BUDGETS", help="Further budgets, in false incidents a week: 0.25,1,7.")
     ] = None,
+    seed: Annotated[bool, typer.Option("--seed", help="Let the database of the configuration begin with it.")] = False,
 ) -> None:
     """Ask "when would this have fired?": run an archive as if each item came at its own time.
 
-    No item is seen before it was received, and the live database is not touched. A record that names only a day
-    (`2019-03-10`, or any time with `"resolution": "day"`) comes at that day's end, and counts in no window shorter than
-    a day. Records that cannot be read are counted and named. Run twice, it writes the same report.json.
+    No item is seen before it was received, and the live database is not touched but by --seed. A record that names
+    only a day (`2019-03-10`, or any time with `"resolution": "day"`) comes at that day's end, and counts in no window
+    shorter than a day. Records that cannot be read are counted and named. Run twice, it writes the same report.json.
 
         newsquake replay 2019.jsonl.gz --report report --sweep 0.25,1,7
 
     Writes report.json and report.html. With --events it also says which of them were told, how long before the end of
     their busiest day, and how many incidents were at none of them. The file is a list of objects with `id`, `what`,
     `start`, `end` and `busiest_day` (days), and `keywords`, words of which a headline about it holds one.
+
+    With --seed a new database begins with what the archive has taught of rates, seasons and clustering, so that a
+    daemon may fire from its first hour on. It is refused while a daemon runs, and where one has learned already.
     """
     from monitor.hindsight import Question
     from monitor.hindsight import replay as run_replay
 
-    asked = Question(archive=archive, config=config, report=report, until=until, events=events, sweep=sweep)
+    asked = Question(archive=archive, config=config, report=report, until=until, events=events, sweep=sweep, seed=seed)
     asyncio.run(run_replay(asked))
 
 

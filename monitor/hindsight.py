@@ -1,13 +1,15 @@
 """`newsquake replay`: when would this have fired? An archive is lived through, and what came of it is written down.
 
 The judging is the slow part: it is done once, and every budget of a sweep has a needle of its own for what is judged.
+With `--seed`, a new database begins with what the archive has taught, so that a daemon knows from its first day on what
+is normal.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,19 +20,26 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from monitor.clock import SystemClock
 from monitor.config import Config, PerWeek, load, read_text
+from monitor.core.detect.baseline import fade
+from monitor.core.detect.seed import seed
+from monitor.core.detect.state import STATE_VERSION, State
 from monitor.core.keys import ALL
 from monitor.core.known import Alarm, KnownEvent, compare, read_events
 from monitor.core.moments import is_day, read_moment
 from monitor.errors import ConfigurationError
+from monitor.housekeeping import open_store
 from monitor.pipeline import UNIT
-from monitor.ports import Ledger, Scorer
+from monitor.ports import Clock, Ledger, Scorer
 from monitor.replay import ARCHIVE, Rehearsal, read_archive, rehearsal
 from monitor.report import Run, document, page, summary
 from monitor.scoring.reload import open_worker
 from monitor.store.queries import Queries
-from monitor.types import DeadLetter, Incident, IncidentKind, Key, RawItem, Rollup
+from monitor.store.repository import SqlStore
+from monitor.telemetry import Telemetry
+from monitor.types import EPOCH, DeadLetter, Incident, IncidentKind, Json, Key, RawItem, Rollup
 
 DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
 SECOND = timedelta(seconds=1)
 
 
@@ -40,10 +49,11 @@ class Question:
 
     archive: Path
     config: Path
-    report: Path
+    report: Path | None
     until: str | None = None
     events: Path | None = None
     sweep: str | None = None
+    seed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,19 +72,23 @@ class Errand:
 
 
 async def replay(question: Question) -> None:
-    """Live through an archive and write report.json and report.html to a folder."""
+    """Live through an archive; write report.json and report.html to a folder, or seed the database, or both."""
     clock = SystemClock()
     errand = await understood(question, clock.now())
     model = errand.config.model
-    scorer = await open_worker(model.reference, labels=model.labels, threads=model.threads or None, clock=clock)
-    try:
-        await run(errand, scorer)
-    finally:
-        await scorer.close()
+    async with AsyncExitStack() as stack:
+        seedbed = await stack.enter_async_context(_seedbed(errand.config, clock)) if question.seed else None
+        scorer = await open_worker(model.reference, labels=model.labels, threads=model.threads or None, clock=clock)
+        stack.push_async_callback(scorer.close)
+        learned = await run(errand, scorer)
+        if seedbed is not None:
+            await _sow(seedbed, learned, clock.now())
 
 
 async def understood(question: Question, now: datetime) -> Errand:
     """Read all that a question names, and make the report's folder. Raise ConfigurationError for what cannot be."""
+    if question.report is None and not question.seed:
+        raise ConfigurationError("replay: found neither --report nor --seed; expected one of them, or both")
     config = load(question.config)
     until = None if question.until is None else _until(question.until, now)
     events = None if question.events is None else _events(question.events)
@@ -85,12 +99,13 @@ async def understood(question: Question, now: datetime) -> Errand:
         raise ConfigurationError(
             f"{question.archive}: found no items{before}; expected records with a title or text and a time"
         )
-    _make(question.report)
+    if question.report is not None:
+        _make(question.report)
     return Errand(question=question, config=config, items=items, until=until, budgets=budgets, events=events)
 
 
-async def run(errand: Errand, scorer: Scorer) -> None:
-    """Live through the items, and write the report."""
+async def run(errand: Errand, scorer: Scorer) -> State:
+    """Live through the items, write the report where one is asked for, and return what the detector knows then."""
     began = errand.items[0].received
     async with AsyncExitStack() as stack:
         stages = [
@@ -99,7 +114,14 @@ async def run(errand: Errand, scorer: Scorer) -> None:
         ]
         unreadable = await _live(stages, errand.items, errand.until)
         runs = await _runs(stages, errand, began)
-        await _write(errand.question, stages[0], runs, unreadable)
+        ledger = (await stages[0].store.ledgers()).get(ARCHIVE, Ledger())
+        if errand.question.report is not None:
+            told = document(
+                str(errand.question.archive), runs, model=scorer.model, ledger=ledger, unreadable=unreadable
+            )
+            await _write(errand.question.report, told, stages[0], runs)
+        print(summary(runs, ledger))
+        return stages[0].needle.state
 
 
 async def _live(
@@ -136,17 +158,40 @@ async def _runs(stages: Sequence[Rehearsal], errand: Errand, began: datetime) ->
     return runs
 
 
-async def _write(question: Question, stage: Rehearsal, runs: Sequence[Run], unreadable: Sequence[str]) -> None:
+async def _write(folder: Path, told: Mapping[str, Json], stage: Rehearsal, runs: Sequence[Run]) -> None:
     """Write the report: of the first run all that it told, of the others how many."""
     queries, first = Queries(stage.store.reader), runs[0]
-    ledger = (await stage.store.ledgers()).get(ARCHIVE, Ledger())
     days = {key: await _days(queries, key, first) for key in sorted({ALL, *(each.keys[0] for each in first.incidents)})}
-    told = document(str(question.archive), runs, model=stage.scorer.model, ledger=ledger, unreadable=unreadable)
-    folder, text = question.report, json.dumps(told, ensure_ascii=False, indent=2) + "\n"
+    text = json.dumps(told, ensure_ascii=False, indent=2) + "\n"
     (folder / "report.json").write_text(text, encoding="utf-8")
     (folder / "report.html").write_text(page(told, runs, days), encoding="utf-8")
-    print(summary(runs, ledger))
     print(folder / "report.html")
+
+
+@asynccontextmanager
+async def _seedbed(config: Config, clock: Clock) -> AsyncIterator[SqlStore]:
+    """Open the database, and hold it, so that no daemon starts meanwhile. Raise where it is in use, or has learned."""
+    store = await open_store(config.store.url, clock, Telemetry())
+    try:
+        await store.own("all")
+        rows, _ = await store.load_state()
+        if rows:
+            raise ConfigurationError(
+                f"--seed: {store.name} has learned already what is normal; expected a database that has not"
+            )
+        yield store
+    finally:
+        await store.close()
+
+
+async def _sow(store: SqlStore, learned: State, now: datetime) -> None:
+    """Let a database begin with what was learned, and say what that is worth by now."""
+    rows = seed(learned)
+    async with store.transaction() as transaction:
+        await transaction.save_state(rows, STATE_VERSION)
+    ended = EPOCH + timedelta(seconds=learned.pulse.now)
+    keys, kept = sum(name.startswith("key:") for name in rows), fade((now - ended) / HOUR)
+    print(f"{store.name}: seeded with {keys} keys; the archive ends on {ended:%Y-%m-%d}, so rates count for {kept:.0%}")
 
 
 def alarms_of(incidents: Sequence[Incident]) -> list[Alarm]:

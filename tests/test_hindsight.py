@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -11,11 +12,14 @@ from typing import Any
 
 import pytest
 
-from monitor.clock import DrivenClock
+from monitor.clock import DrivenClock, SystemClock
 from monitor.errors import ConfigurationError
 from monitor.hindsight import Question, run, understood
+from monitor.store.operations import upgrade
+from monitor.store.repository import SqlStore
 from monitor.types import Cause
 from tests.acceptance.desk import BAD, WATCHLIST, WORDS, WordScorer
+from tests.process.command import newsquake, refused
 
 FIRST = datetime(2019, 3, 4, tzinfo=UTC)
 TODAY = FIRST + timedelta(days=1000)
@@ -67,9 +71,9 @@ class Folder:
         (self.path / name).write_text(text, encoding="utf-8")
         return self.path / name
 
-    def question(self, archive: Path, report: str = "report", **more: object) -> Question:
-        asked = {"archive": archive, "config": self.path / "newsquake.toml", "report": self.path / report, **more}
-        return Question(**asked)  # type: ignore[arg-type]  # a test names the fields it means
+    def question(self, archive: Path, name: str = "report", **more: object) -> Question:
+        asked = {"archive": archive, "config": self.path / "newsquake.toml", "report": self.path / name}
+        return Question(**{**asked, **more})  # type: ignore[arg-type]  # a test names the fields it means
 
     async def replay(self, archive: Path, report: str = "report", **more: object) -> dict[str, Any]:
         errand = await understood(self.question(archive, report, **more), TODAY)
@@ -163,6 +167,24 @@ async def test_what_cannot_be_read_is_counted_and_named_and_ends_nothing(folder:
     assert "6 records could not be read" in page
 
 
+@pytest.mark.model
+async def test_a_database_is_seeded_once_and_only_while_no_daemon_runs(folder: Folder, stories: list[Record]) -> None:
+    archive = folder.write("news.jsonl", stories)
+    url = f"sqlite:///{folder.path / 'newsquake.db'}"
+    await upgrade(url)
+    store = await SqlStore.open(url, SystemClock())
+    await store.own("all")
+    in_use = await asyncio.to_thread(refused, "replay", archive, "--seed", folder=folder.path, code=1)
+    await store.close()
+    assert "is using this database; stop it first" in in_use
+    seeded = await asyncio.to_thread(newsquake, "replay", archive, "--seed", folder=folder.path)
+    assert seeded.code == 0, seeded
+    assert "newsquake.db: seeded with" in seeded.out
+    assert "the archive ends on 2019-03-13, so rates count for 0%" in seeded.out
+    again = await asyncio.to_thread(refused, "replay", archive, "--seed", folder=folder.path, code=2)
+    assert "newsquake.db has learned already what is normal; expected a database that has not" in again
+
+
 async def test_headlines_are_shown_as_text(folder: Folder, stories: list[dict[str, Any]]) -> None:
     for each in stories:
         each["title"] += " & Söhne"
@@ -173,6 +195,7 @@ async def test_headlines_are_shown_as_text(folder: Folder, stories: list[dict[st
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
+        ({"report": None}, "replay: found neither --report nor --seed; expected one of them, or both"),
         ({"until": "soon"}, "--until: found 'soon'; expected a time such as"),
         ({"until": "2999-01-01"}, "--until: found '2999-01-01', which is not over yet"),
         ({"until": "2019-01-01"}, "news.jsonl: found no items received by 2019-01-02 00:00 UTC"),
