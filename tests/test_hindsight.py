@@ -34,14 +34,14 @@ Record = Mapping[str, Any]
 
 
 def records(random: Random) -> Iterable[dict[str, Any]]:
-    """Yield some ten stories a day, one in six of them bad, and ten bad ones in the morning of the burst."""
+    """Yield some ten stories a day, one in six of them bad, and twenty bad ones in the morning of the burst."""
     for day in range(DAYS):
         for _ in range(10):
             about, bad = random.choice(["Acme Bank", "Bolt Motors", "Oil"]), random.random() < 1 / 6
             yield story(random, about, FIRST + day * DAY + random.random() * DAY, bad=bad)
         if day == BURST:
-            for minute in range(10):
-                yield story(random, "Acme Bank", FIRST + day * DAY + timedelta(hours=9, minutes=3 * minute), bad=True)
+            for minute in range(0, 60, 3):
+                yield story(random, "Acme Bank", FIRST + day * DAY + timedelta(hours=9, minutes=minute), bad=True)
 
 
 def story(random: Random, about: str, at: datetime, *, bad: bool) -> dict[str, Any]:
