@@ -29,9 +29,10 @@ from monitor.core.entities.tagger import Tagger
 from monitor.core.entities.watchlist import Watchlist
 from monitor.core.intake import IntakeRules, read
 from monitor.core.routing import Route
-from monitor.pipeline import UNIT, Desk, Judged, Needle, Scored, watch_step
+from monitor.pipeline import UNIT, Desk, Gathering, Judged, Needle, Scored, watch_step
 from monitor.ports import Batch
 from monitor.scoring.bench import documents
+from monitor.scoring.gist import open_gists
 from monitor.store.engine import locate, mending
 from monitor.store.operations import upgrade
 from monitor.store.repository import SqlStore
@@ -76,7 +77,8 @@ def units(count: int, desk: Desk) -> list[Scored]:
             )
             for mention in desk.tagger.tag(article).mentions
         )
-        judged.append(Judged(article=article, scores=scores, unjudged=0))
+        (gist,) = desk.gists.of([(article.document, [span for score in scores for span in score.mention.spans])])
+        judged.append(Judged(article=article, scores=scores, unjudged=0, gist=gist))
     return [
         Scored(
             batches=(Batch(source=SOURCE, items=tuple(_raw(each) for each in judged[start : start + UNIT])),),
@@ -102,13 +104,13 @@ async def measure(url: str, work: Sequence[Scored], desk: Desk) -> tuple[float, 
         nonlocal trips
         trips += 1
 
-    needle = Needle(fresh(Rules()))
+    needle, gathering = Needle(fresh(Rules())), Gathering()
     for unit in work[:WARM]:
-        await watch_step(unit, store=store, needle=needle, desk=desk, clock=SystemClock())
+        await watch_step(unit, store=store, needle=needle, desk=desk, clock=SystemClock(), gathering=gathering)
     event.listen(store._writer.sync_engine, "before_cursor_execute", count)  # noqa: SLF001 - only looked at
     began = time.perf_counter()
     for unit in work[WARM:]:
-        await watch_step(unit, store=store, needle=needle, desk=desk, clock=SystemClock())
+        await watch_step(unit, store=store, needle=needle, desk=desk, clock=SystemClock(), gathering=gathering)
     spent = time.perf_counter() - began
     await store.close()
     return sum(len(unit.entries) for unit in work[WARM:]) / spent, trips / len(work[WARM:])
@@ -138,7 +140,7 @@ async def main() -> None:
     asked = parser.parse_args()
     watchlist = Watchlist.parse_toml(WATCHLIST, "watchlist")
     routes = (Route(targets=(TargetId("log"),)),)
-    desk = Desk(watchlist=watchlist, tagger=Tagger(watchlist), intake=IntakeRules(), routes=routes)
+    desk = Desk(watchlist=watchlist, tagger=Tagger(watchlist), gists=open_gists(), intake=IntakeRules(), routes=routes)
     work = units(asked.articles, desk)
     print(f"machine: {platform.machine()}, {platform.platform()}; {datetime.now(UTC):%Y-%m-%d}")
     with tempfile.TemporaryDirectory(prefix="newsquake-bench-") as folder:

@@ -25,6 +25,7 @@ from monitor.errors import ConfigurationError
 from monitor.net import HttpClient
 from monitor.pipeline import Desk
 from monitor.ports import Clock, ExportStore, Source, Target
+from monitor.scoring.gist import open_gists
 from monitor.sources.archive import ArchiveSource
 from monitor.sources.feed import FeedSource
 from monitor.sources.fetch import Fetcher
@@ -55,6 +56,7 @@ def desk_of(config: Config) -> Desk:
     return Desk(
         watchlist=watchlist,
         tagger=Tagger(watchlist),
+        gists=open_gists(),
         intake=IntakeRules(max_text=config.limits.text, lateness=config.detect.lateness),
         routes=tuple(_route(route) for route in config.route) or (_everything(config),),
         combine="entity×topic" in config.detect.combinations,

@@ -17,6 +17,7 @@ from monitor.types import (
     EntityId,
     EventId,
     Evidence,
+    Gist,
     Incident,
     IncidentId,
     Json,
@@ -151,6 +152,14 @@ class Scorer(Protocol):
         ...
 
 
+class Gists(Protocol):
+    """Tells what texts are about, by their words."""
+
+    def of(self, texts: Sequence[tuple[str, Sequence[tuple[int, int]]]]) -> Sequence[Gist]:
+        """Return the gist of each text, without what stands at its character ranges: companies' names."""
+        ...
+
+
 # --- store ---
 
 
@@ -162,6 +171,17 @@ class Told:
     signature: Signature
     published: datetime
     stories: Mapping[Key, StoryId]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered:
+    """A story in its event: its first article's gist and receipt, and the companies it is about, parents among them."""
+
+    article: ArticleId
+    received: datetime
+    gist: Gist
+    companies: frozenset[EntityId]
+    event: EventId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,10 +317,12 @@ class Transaction(Protocol):
         articles: Sequence[Article],
         bands: Sequence[Sequence[int]],
         unjudged: Mapping[ArticleId, int] | None = None,
+        gathered: Sequence[Gathered] = (),
     ) -> None:
         """Store new articles, and for each the bands of its signature; an id that is stored already is an error.
 
-        `unjudged` tells how many companies were found beyond the limit, for the articles where there were any.
+        `unjudged` tells how many companies were found beyond the limit, for the articles where there were any;
+        `gathered` names the events of those that lead a story.
         """
         ...
 
@@ -312,6 +334,13 @@ class Transaction(Protocol):
         """Return the judged articles that share a band with these, oldest first.
 
         Of a band that very many articles share (a template), only the newest are returned.
+        """
+        ...
+
+    async def gathered(self, since: datetime) -> Sequence[Gathered]:
+        """Return the stories received since a moment that are in an event and have a gist, oldest first.
+
+        Their companies are those that any model judged them for.
         """
         ...
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
@@ -26,10 +26,12 @@ from monitor.core.detect.detector import fresh
 from monitor.pipeline import (
     Collected,
     Desk,
+    Gathering,
     Needle,
     Scored,
     Tick,
     collect_step,
+    look_at,
     score_step,
     tick_step,
     watch_step,
@@ -66,6 +68,7 @@ class Rehearsal:
     needle: Needle
     desk: Desk
     scorer: Scorer
+    gathering: Gathering = field(default_factory=Gathering)
 
     async def live_through(self, items: Sequence[RawItem | DeadLetter]) -> None:
         """Take items in order of receipt: judge them together, then let each moment come with its own."""
@@ -91,12 +94,13 @@ class Rehearsal:
                 needle=self.needle,
                 desk=self.desk,
                 clock=self.clock,
+                gathering=self.gathering,
             )
 
     async def live_again(self, articles: Sequence[Article]) -> None:
         """Take stored articles in order of receipt, as they were read then: judged, and counted at their own times."""
-        tagged = await asyncio.to_thread(lambda: tuple((each, self.desk.tagger.tag(each)) for each in articles))
-        scored = await score_step(Collected(batches=(), entries=tagged), scorer=self.scorer)
+        read = await asyncio.to_thread(look_at, articles, self.desk)
+        scored = await score_step(Collected(batches=(), entries=tuple(read)), scorer=self.scorer)
         for moment, group in groupby(zip(articles, scored.entries, strict=True), key=lambda pair: pair[0].received):
             await self.pass_time(moment)
             await watch_step(
@@ -105,6 +109,7 @@ class Rehearsal:
                 needle=self.needle,
                 desk=self.desk,
                 clock=self.clock,
+                gathering=self.gathering,
             )
 
     async def incidents(self) -> list[Incident]:

@@ -26,6 +26,7 @@ IncidentId = NewType("IncidentId", str)
 TargetId = NewType("TargetId", str)
 Language = NewType("Language", str)  # ISO 639-1, or "und" where it cannot be told
 Signature = NewType("Signature", bytes)  # see core/text/signature.py
+Gist = NewType("Gist", bytes)  # what a text is about, in small numbers; empty where it says nothing: see core/events.py
 Key = NewType("Key", str)  # what is watched: see core/keys.py
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -284,6 +285,7 @@ class Evidence:
     negative: float  # p(negative) of the story's first article, for the key
     copies: int
     publishers: int
+    event: EventId | None = None  # see core/events.py; None where it is in none, or was stored before there were any
 
     def __post_init__(self) -> None:
         require_utc(self, "published")

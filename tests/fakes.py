@@ -13,11 +13,13 @@ from datetime import UTC, datetime, timedelta
 from monitor.clock import DrivenClock
 from monitor.core.counting import NEGATIVE
 from monitor.errors import OwnershipLost, StoreError
-from monitor.ports import Case, Export, Judgement, Ledger, Notice, Owner, Part, Pending, Told, Waiting
+from monitor.ports import Case, Export, Gathered, Judgement, Ledger, Notice, Owner, Part, Pending, Told, Waiting
 from monitor.types import (
     Article,
     ArticleId,
     DeadLetter,
+    EntityId,
+    EventId,
     Evidence,
     Incident,
     IncidentId,
@@ -78,6 +80,7 @@ class Tables:
     articles: dict[ArticleId, Article] = field(default_factory=dict)
     bands: dict[ArticleId, frozenset[int]] = field(default_factory=dict)
     unjudged: dict[ArticleId, int] = field(default_factory=dict)
+    gathered: dict[ArticleId, Gathered] = field(default_factory=dict)
     topics: dict[ArticleId, dict[str, float]] = field(default_factory=dict)
     versions: dict[ArticleId, tuple[Article, ...]] = field(default_factory=dict)
     judgements: dict[tuple[ArticleId, Key, ModelId], Judgement] = field(default_factory=dict)
@@ -231,6 +234,7 @@ class FakeTransaction:
         articles: Sequence[Article],
         bands: Sequence[Sequence[int]],
         unjudged: Mapping[ArticleId, int] | None = None,
+        gathered: Sequence[Gathered] = (),
     ) -> None:
         for article, own in zip(articles, bands, strict=True):
             if article.id in self._tables.articles:
@@ -238,6 +242,7 @@ class FakeTransaction:
             self._tables.articles[article.id] = article
             self._tables.bands[article.id] = frozenset(own)
         self._tables.unjudged.update(unjudged or {})
+        self._tables.gathered.update((each.article, each) for each in gathered)
 
     async def add_versions(self, articles: Sequence[Article]) -> None:
         for article in articles:
@@ -252,6 +257,17 @@ class FakeTransaction:
         return [
             Told(article=one.id, signature=one.signature, published=one.published, stories=stories[one.id])
             for one in articles
+        ]
+
+    async def gathered(self, since: datetime) -> Sequence[Gathered]:
+        companies: dict[ArticleId, set[EntityId]] = {}
+        for row in self._tables.judgements.values():
+            if row.entity is not None:
+                companies.setdefault(row.article, set()).add(row.entity)
+        found = [each for each in self._tables.gathered.values() if each.received >= since and each.gist]
+        return [
+            replace(each, companies=frozenset(companies.get(each.article, ())))
+            for each in sorted(found, key=lambda each: (each.received, each.article))
         ]
 
     async def add_judgements(
@@ -283,23 +299,32 @@ class FakeTransaction:
         ]
         leading.sort(key=lambda row: (-row.sentiment.negative, row.published, row.article))
         return [
-            _evidence(self._tables.articles[row.article], row, [other for other in mine if other.story == row.story])
+            replace(
+                _evidence(
+                    self._tables.articles[row.article], row, [other for other in mine if other.story == row.story]
+                ),
+                event=self._event(row.article),
+            )
             for row in leading[:limit]
         ]
 
     async def parts(
         self, key: Key, model: ModelId, first: datetime, end: datetime, timeliness: Collection[Timeliness]
     ) -> Sequence[Part]:
-        found: dict[str, list[float]] = {}
+        found: dict[tuple[str, EventId | None], list[float]] = {}
         for row in self._tables.judgements.values():
             counted = row.leads and self._tables.articles[row.article].timeliness in timeliness
             mine = (row.key, row.model) == (key, model) and counted
             if mine and row.sentiment.negative >= NEGATIVE and first <= row.published < end:
-                found.setdefault(row.publisher, []).append(row.sentiment.negative)
+                found.setdefault((row.publisher, self._event(row.article)), []).append(row.sentiment.negative)
         return [
-            Part(publisher=publisher, event=None, stories=len(weights), weight=sum(weights))
-            for publisher, weights in sorted(found.items())
+            Part(publisher=publisher, event=event, stories=len(weights), weight=sum(weights))
+            for (publisher, event), weights in sorted(found.items(), key=lambda part: (part[0][0], part[0][1] or ""))
         ]
+
+    def _event(self, article: ArticleId) -> EventId | None:
+        placed = self._tables.gathered.get(article)
+        return placed.event if placed else None
 
     async def compared(self, key: Key, model: ModelId, other: ModelId, since: datetime) -> tuple[float, float]:
         rows = self._tables.judgements

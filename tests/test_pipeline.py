@@ -15,15 +15,16 @@ from monitor.core.incidents import Folded
 from monitor.core.intake import IntakeRules
 from monitor.errors import StoreError
 from monitor.patience import FIRST
-from monitor.pipeline import Desk, Known, Needle, Pipeline, Scored, watch_step
+from monitor.pipeline import Desk, Gathering, Known, Needle, Pipeline, Scored, watch_step
 from monitor.ports import Batch, Ledger, Settled, Unscorable
+from monitor.scoring.gist import open_gists
 from monitor.telemetry import Telemetry
 from monitor.types import Mention, ModelId, Outcome, RawItem, Score, Sentiment
 from tests.fakes import NOON, FakeClock, FakeStore, FakeTransaction
 from tests.samples import MINUTE, T0, WIRE, article
 
 NOBODY = Watchlist()
-DESK = Desk(watchlist=NOBODY, tagger=Tagger(NOBODY), intake=IntakeRules(), routes=())
+DESK = Desk(watchlist=NOBODY, tagger=Tagger(NOBODY), gists=open_gists(), intake=IntakeRules(), routes=())
 
 
 class Calm:
@@ -120,7 +121,9 @@ async def test_a_revision_that_comes_again_while_the_first_is_being_stored_is_on
     seen = Known(article=second, revised=True)  # by both units, for they were collected before either was stored
     for _ in range(2):
         unit = Scored(batches=(Batch(source=WIRE, items=(item(1),)),), entries=(seen,))
-        await watch_step(unit, store=store, needle=Needle(fresh(Rules())), desk=DESK, clock=clock)
+        await watch_step(
+            unit, store=store, needle=Needle(fresh(Rules())), desk=DESK, clock=clock, gathering=Gathering()
+        )
     assert store.tables.versions == {first.id: (second,)}
     assert store.tables.ledgers[WIRE] == Ledger(received=2, duplicate=2)
 

@@ -19,6 +19,7 @@ from monitor.core import canary
 from monitor.core.incidents import Folded
 from monitor.errors import NewsquakeError
 from monitor.patience import Patience
+from monitor.pipeline.gathering import Gathering
 from monitor.pipeline.steps import (
     UNIT,
     Collected,
@@ -26,6 +27,7 @@ from monitor.pipeline.steps import (
     Judged,
     Known,
     Needle,
+    Read,
     Scored,
     Tick,
     collect_step,
@@ -70,7 +72,7 @@ def _end(done: asyncio.Future[object], end: object) -> None:
         done.set_result(end)
 
 
-OUTCOMES: dict[type, str] = {DeadLetter: "dead", Known: "known", tuple: "read", Judged: "judged"}
+OUTCOMES: dict[type, str] = {DeadLetter: "dead", Known: "known", Read: "read", Judged: "judged"}
 
 
 class Pipeline:
@@ -94,6 +96,7 @@ class Pipeline:
         self._store = store
         self._scorer = scorer
         self._needle = needle
+        self._gathering = Gathering()
         self._clock = clock
         self._telemetry = telemetry
         self._told = told
@@ -204,7 +207,15 @@ class Pipeline:
             return folded
         work = await rescore_step(work, scorer=self._scorer)
         watched = await self._writing.insist(
-            partial(watch_step, work, store=self._store, needle=self._needle, desk=self.desk, clock=self._clock),
+            partial(
+                watch_step,
+                work,
+                store=self._store,
+                needle=self._needle,
+                desk=self.desk,
+                clock=self._clock,
+                gathering=self._gathering,
+            ),
         )
         await self._acknowledge(work, watched.settled)
         return watched.folded

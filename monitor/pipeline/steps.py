@@ -27,11 +27,25 @@ from monitor.core.intake import IntakeRules, read
 from monitor.core.routing import Route, messages_for
 from monitor.core.stories import StoryBook
 from monitor.core.text.signature import bands
-from monitor.ports import Batch, Clock, Export, Judgement, Ledger, Scorer, Settled, Store, Transaction, Unscorable
+from monitor.pipeline.gathering import Gathering
+from monitor.ports import (
+    Batch,
+    Clock,
+    Export,
+    Gists,
+    Judgement,
+    Ledger,
+    Scorer,
+    Settled,
+    Store,
+    Transaction,
+    Unscorable,
+)
 from monitor.types import (
     Article,
     DeadLetter,
     Explanation,
+    Gist,
     Mention,
     Outcome,
     RawItem,
@@ -44,6 +58,7 @@ from monitor.types import (
 UNIT = 256  # items that are scored and committed together, where that many wait
 MESSAGE_LIFE = timedelta(days=3)  # a message that no target has taken by then is given up
 
+NO_GIST = Gist(b"")  # of an article that is in its event already
 NOTHING = Folded(incidents=(), changes=())
 
 
@@ -56,6 +71,7 @@ class Desk:
 
     watchlist: Watchlist
     tagger: Tagger
+    gists: Gists
     intake: IntakeRules
     routes: tuple[Route, ...]
     combine: bool = False
@@ -71,12 +87,22 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """A new article, what it is to be judged for, and what it is about."""
+
+    article: Article
+    tagged: Tagged
+    gist: Gist
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
     """An article with all its scores, the whole first; `unjudged` companies were found beyond the limit."""
 
     article: Article
     scores: tuple[Score, ...]
     unjudged: int
+    gist: Gist = NO_GIST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +110,7 @@ class Collected:
     """A unit after `collect_step`: one entry for each item of the batches, in order."""
 
     batches: tuple[Batch, ...]
-    entries: tuple[DeadLetter | Known | tuple[Article, Tagged], ...]
+    entries: tuple[DeadLetter | Known | Read, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,15 +154,27 @@ async def collect_step(batches: Sequence[Batch], *, desk: Desk, store: Store) ->
     texts = await asyncio.to_thread(lambda: [_read(item, desk.intake) for item in items])
     digests = await store.known({each.id for each in texts if isinstance(each, Article)})
 
-    def tag(entry: DeadLetter | Article) -> DeadLetter | Known | tuple[Article, Tagged]:
-        if isinstance(entry, DeadLetter):
-            return entry
-        if entry.id in digests:
-            return Known(article=entry, revised=digests[entry.id] != entry.digest)
-        return entry, desk.tagger.tag(entry)
+    new = [each for each in texts if isinstance(each, Article) and each.id not in digests]
+    found = iter(await asyncio.to_thread(look_at, new, desk))
 
-    entries = await asyncio.to_thread(lambda: tuple(tag(entry) for entry in texts))
-    return Collected(batches=tuple(batches), entries=entries)
+    def entry_of(text: DeadLetter | Article) -> DeadLetter | Known | Read:
+        if isinstance(text, DeadLetter):
+            return text
+        if text.id in digests:
+            return Known(article=text, revised=digests[text.id] != text.digest)
+        return next(found)
+
+    return Collected(batches=tuple(batches), entries=tuple(entry_of(text) for text in texts))
+
+
+def look_at(articles: Sequence[Article], desk: Desk) -> list[Read]:
+    """Find the companies of new articles, and what the articles are about beside them."""
+    tagged = [desk.tagger.tag(article) for article in articles]
+    spans = [[span for mention in each.mentions for span in mention.spans] for each in tagged]
+    gists = desk.gists.of([(article.document, own) for article, own in zip(articles, spans, strict=True)])
+    return [
+        Read(article=article, tagged=own, gist=gist) for article, own, gist in zip(articles, tagged, gists, strict=True)
+    ]
 
 
 def _read(item: RawItem | DeadLetter, rules: IntakeRules) -> Article | DeadLetter:
@@ -147,27 +185,29 @@ async def score_step(collected: Collected, *, scorer: Scorer) -> Scored:
     """Judge every mention. An article of which one mention fails scoring alone becomes a dead letter."""
     mentions: list[Mention] = []
     for entry in collected.entries:
-        if isinstance(entry, tuple):
-            mentions += entry[1].mentions
+        if isinstance(entry, Read):
+            mentions += entry.tagged.mentions
     results = iter(await scorer.score(mentions) if mentions else ())
 
-    def judge(entry: DeadLetter | Known | tuple[Article, Tagged]) -> DeadLetter | Known | Judged:
-        if not isinstance(entry, tuple):
+    def judge(entry: DeadLetter | Known | Read) -> DeadLetter | Known | Judged:
+        if not isinstance(entry, Read):
             return entry
-        article, tagged = entry
-        return judged(article, [next(results) for _ in tagged.mentions], tagged.unjudged)
+        own = [next(results) for _ in entry.tagged.mentions]
+        return judged(entry.article, own, entry.tagged.unjudged, entry.gist)
 
     return Scored(batches=collected.batches, entries=tuple(judge(entry) for entry in collected.entries))
 
 
-def judged(article: Article, results: Sequence[Score | Unscorable], unjudged: int) -> Judged | DeadLetter:
+def judged(
+    article: Article, results: Sequence[Score | Unscorable], unjudged: int, gist: Gist = NO_GIST
+) -> Judged | DeadLetter:
     """Return an article with its scores, or, where one is missing, the dead letter it is."""
     for result in results:
         if isinstance(result, Unscorable):
             error = f"scoring failed: {result.error}"
             return DeadLetter(source=article.source, raw=article.raw, error=error, received=article.received)
     scores = tuple(result for result in results if isinstance(result, Score))
-    return Judged(article=article, scores=scores, unjudged=unjudged)
+    return Judged(article=article, scores=scores, unjudged=unjudged, gist=gist)
 
 
 async def rescore_step(scored: Scored, *, scorer: Scorer) -> Scored:
@@ -176,7 +216,7 @@ async def rescore_step(scored: Scored, *, scorer: Scorer) -> Scored:
     for entry in scored.entries:
         if isinstance(entry, Judged) and any(score.model != scorer.model for score in entry.scores):
             results = await scorer.score([score.mention for score in entry.scores])
-            entries.append(judged(entry.article, results, entry.unjudged))
+            entries.append(judged(entry.article, results, entry.unjudged, entry.gist))
         else:
             entries.append(entry)
     return replace(scored, entries=tuple(entries))
@@ -190,22 +230,27 @@ class Watched:
     folded: Folded
 
 
-async def watch_step(scored: Scored, *, store: Store, needle: Needle, desk: Desk, clock: Clock) -> Watched:
+async def watch_step(
+    scored: Scored, *, store: Store, needle: Needle, desk: Desk, clock: Clock, gathering: Gathering
+) -> Watched:
     """Count new stories, decide, and leave every message in the outbox: all of it, or none.
 
     Whatever fails before the commit leaves the unit unacknowledged, so it comes again; the needle's new state is
     adopted only after the commit.
     """
     now = clock.now()
-    async with store.transaction() as transaction:
+    async with gathering.around(store) as transaction:
         fresh, revised, settled = await _admit(scored.entries, transaction)
         signed = [bands(each.article.signature) for each in fresh]
         judgements = await _judge(fresh, {band for each in signed for band in each}, transaction, desk)
         rollups = rollups_of(judgements, {each.article.id: each.article.timeliness for each in fresh})
+        articles = [each.article for each in fresh]
+        gists = {each.article.id: each.gist for each in fresh}
         await transaction.add_articles(
-            [each.article for each in fresh],
+            articles,
             signed,
             {each.article.id: each.unjudged for each in fresh if each.unjudged},
+            await gathering.gather(articles, gists, judgements, transaction),
         )
         await transaction.add_versions(revised)
         await transaction.add_judgements(judgements, {each.article.id: each.scores[0].topics for each in fresh})

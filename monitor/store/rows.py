@@ -11,12 +11,15 @@ from typing import Any, TypeAlias
 from sqlalchemy import Row, RowMapping
 
 from monitor.core.codec import from_json
-from monitor.ports import Case, Ledger, Notice, Pending, Told
+from monitor.ports import Case, Gathered, Ledger, Notice, Pending, Told
 from monitor.types import (
     Article,
     ArticleId,
     Change,
+    EntityId,
+    EventId,
     Evidence,
+    Gist,
     Incident,
     IncidentId,
     Key,
@@ -47,6 +50,24 @@ def told_of(rows: Iterable[AnyRow]) -> list[Told]:
         Told(article=ArticleId(article), signature=Signature(signature), published=published, stories=stories)
         for article, (signature, published, stories) in found.items()
     ]
+
+
+def gathered_of(rows: Iterable[AnyRow]) -> list[Gathered]:
+    """Return the stories of rows (article, received, gist, event, company or None); an article's rows lie together."""
+    return [
+        Gathered(
+            article=ArticleId(article),
+            received=received,
+            gist=Gist(bytes(gist)),
+            companies=frozenset(EntityId(row.entity) for row in own if row.entity is not None),
+            event=EventId(event),
+        )
+        for (article, received, gist, event), own in groupby(rows, key=_story)
+    ]
+
+
+def _story(row: AnyRow) -> tuple[str, datetime, bytes, str]:
+    return row.id, row.received, row.gist, row.event
 
 
 def article_of(row: AnyRow) -> Article:
@@ -105,6 +126,7 @@ def evidence_of(row: AnyRow) -> Evidence:
         negative=row.negative,
         copies=row.copies,
         publishers=row.publishers,
+        event=row.event,
     )
 
 

@@ -107,6 +107,8 @@ articles = Table(
     Column("digest", Name(64), nullable=False),
     Column("topics", JSON),  # of the whole article, by the model that first judged it
     Column("unjudged", Integer, nullable=False, server_default="0"),  # companies found beyond the limit
+    Column("event", HexId),  # of the story it leads; see core/events.py
+    Column("gist", LargeBinary),  # by which later stories are compared with it
     Index(None, "received"),
     Index(None, "source", "received"),
 )

@@ -59,7 +59,7 @@ CROWD = 64  # so many of the newest articles of one band are looked at; a templa
 # The columns of the bulk statements, in the order of their rows.
 ARTICLE = (
     *("id", "source", "publisher", "title", "text", "link", "language", "published", "received", "timeliness"),
-    *("signature", "digest", "unjudged"),
+    *("signature", "digest", "unjudged", "event", "gist"),
 )
 BAND = ("band", "stored", "article")
 JUDGEMENT = (
@@ -170,6 +170,18 @@ class Statements:
         )
 
     @cached_property
+    def gathered(self) -> Select[str, datetime, bytes, str, str | None]:
+        articles, judgements = schema.articles, schema.judgements
+        companies = (judgements.c.article == articles.c.id) & judgements.c.entity.is_not(None)
+        asked = select(articles.c.id, articles.c.received, articles.c.gist, articles.c.event, judgements.c.entity)
+        return (
+            asked.distinct()
+            .join_from(articles, judgements, companies, isouter=True)
+            .where(articles.c.received >= bindparam("since"), articles.c.event.is_not(None), articles.c.gist != b"")
+            .order_by(articles.c.received, articles.c.id)
+        )
+
+    @cached_property
     def add_articles(self) -> Bulk:
         return self._bulk(self._filled(schema.articles, ARTICLE), ARTICLE)
 
@@ -202,7 +214,7 @@ class Statements:
     def evidence(self) -> Select[*tuple[Any, ...]]:
         judgements, articles = schema.judgements, schema.articles
         stories = (  # few, so that only theirs are the members that are counted
-            select(judgements, articles.c.title, articles.c.link, articles.c.language)
+            select(judgements, articles.c.title, articles.c.link, articles.c.language, articles.c.event)
             .join_from(judgements, articles, articles.c.id == judgements.c.article)
             .where(
                 judgements.c.key == bindparam("key"),
@@ -228,10 +240,10 @@ class Statements:
         )
 
     @cached_property
-    def parts(self) -> Select[str, None, int, float]:
+    def parts(self) -> Select[str, str | None, int, float]:
         judgements, articles = schema.judgements, schema.articles
         return (
-            select(judgements.c.publisher, null().label("event"), func.count(), func.sum(judgements.c.negative))
+            select(judgements.c.publisher, articles.c.event, func.count(), func.sum(judgements.c.negative))
             .join_from(judgements, articles, articles.c.id == judgements.c.article)
             .where(
                 judgements.c.key == bindparam("key"),
@@ -242,8 +254,8 @@ class Statements:
                 judgements.c.negative >= NEGATIVE,
                 articles.c.timeliness.in_(bindparam("timeliness", expanding=True)),
             )
-            .group_by(judgements.c.publisher)
-            .order_by(judgements.c.publisher)
+            .group_by(judgements.c.publisher, articles.c.event)
+            .order_by(judgements.c.publisher, articles.c.event.nulls_first())
         )
 
     @cached_property

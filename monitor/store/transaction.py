@@ -13,9 +13,9 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.core.codec import from_json, to_json
-from monitor.ports import Export, Judgement, Ledger, Part, Told
+from monitor.ports import Export, Gathered, Judgement, Ledger, Part, Told
 from monitor.store import history, models, schema
-from monitor.store.rows import evidence_of, told_of
+from monitor.store.rows import evidence_of, gathered_of, told_of
 from monitor.store.schema import stored_moment
 from monitor.store.server import dumps
 from monitor.store.statements import Bulk, Statements
@@ -23,6 +23,7 @@ from monitor.types import (
     Article,
     ArticleId,
     DeadLetter,
+    EventId,
     Evidence,
     Incident,
     IncidentState,
@@ -63,14 +64,16 @@ class SqlTransaction:
         articles: Sequence[Article],
         bands: Sequence[Sequence[int]],
         unjudged: Mapping[ArticleId, int] | None = None,
+        gathered: Sequence[Gathered] = (),
     ) -> None:
         left = unjudged or {}
+        events = {each.article: (bytes.fromhex(each.event), each.gist) for each in gathered}
         rows: list[Row] = []
         signed: list[Row] = []
         stored = stored_moment(self._now)
         for place, (article, own) in enumerate(zip(articles, bands, strict=True)):
             id_ = bytes.fromhex(article.id)
-            rows.append(_article_row(article, id_, left.get(article.id, 0)))
+            rows.append((*_article_row(article, id_, left.get(article.id, 0)), *events.get(article.id, (None, None))))
             # Each article a microsecond after the other: the newest of a crowded band are told from the rest by it.
             signed += [(band, stored + place, id_) for band in set(own)]
         await self._bulk(self._sql.add_articles, rows)
@@ -94,6 +97,9 @@ class SqlTransaction:
             return []
         rows = await self._connection.execute(self._sql.told, {"numbers": self._sql.numbers(bands)})
         return told_of(rows)
+
+    async def gathered(self, since: datetime) -> Sequence[Gathered]:
+        return gathered_of(await self._connection.execute(self._sql.gathered, {"since": since}))
 
     async def add_judgements(
         self, judgements: Sequence[Judgement], topics: Mapping[ArticleId, Mapping[str, float]]
@@ -131,7 +137,7 @@ class SqlTransaction:
         asked = {"key": key, "model": model, "first": first, "end": end, "timeliness": [*timeliness]}
         rows = await self._connection.execute(self._sql.parts, asked)
         return [
-            Part(publisher=publisher, event=event, stories=stories, weight=weight)
+            Part(publisher=publisher, event=event and EventId(event), stories=stories, weight=weight)
             for publisher, event, stories, weight in rows
         ]
 
@@ -317,7 +323,7 @@ class SqlTransaction:
 
 
 def _article_row(article: Article, id_: bytes, unjudged: int) -> Row:
-    """In the order of `statements.ARTICLE`."""
+    """In the order of `statements.ARTICLE`, but for event and gist."""
     return (
         id_,
         article.source,

@@ -22,6 +22,7 @@ from monitor.pipeline import Needle
 from monitor.ports import Pending, Scorer, Unscorable
 from monitor.reading import IncidentFilter
 from monitor.replay import Rehearsal
+from monitor.scoring.gist import open_gists
 from monitor.store import schema
 from monitor.store.queries import Queries
 from monitor.store.repository import SqlStore
@@ -191,6 +192,7 @@ async def _seated(url: str, rules: Rules, scorer: Scorer | None) -> AsyncIterato
     decided = Decided(
         watchlist=watchlist,
         tagger=Tagger(watchlist),
+        gists=open_gists(),
         intake=IntakeRules(),
         routes=(Route(targets=(TargetId("desk"),)),),
     )

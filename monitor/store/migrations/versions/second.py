@@ -1,4 +1,5 @@
-"""Tokens, verdicts, where a promotion stands, the outbox by revision and end, and PostgreSQL's words by their bytes."""
+"""Tokens, verdicts, articles' events, where a promotion stands, the outbox by revision and end, PostgreSQL's words by
+their bytes."""
 
 from __future__ import annotations
 
@@ -18,6 +19,8 @@ def upgrade() -> None:
     op.add_column("models", sa.Column("changeover", sa.BigInteger()))
     op.add_column("models", sa.Column("error", sa.Text()))
     op.add_column("models", sa.Column("configured", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.add_column("articles", sa.Column("event", sa.LargeBinary(16)))
+    op.add_column("articles", sa.Column("gist", sa.LargeBinary()))
     op.create_index(op.f("ix_outbox_target_ended"), "outbox", ["target", "ended"])
     op.add_column("outbox", sa.Column("revision", sa.Integer(), nullable=False, server_default="0"))
     # PostgreSQL gives no part of a JSON document that holds an escaped NUL; its text can be searched all the same.
@@ -70,6 +73,9 @@ def downgrade() -> None:
     op.drop_table("verdicts")
     op.drop_table("tokens")
     op.drop_index(op.f("ix_outbox_target_ended"), "outbox")
+    with op.batch_alter_table("articles") as articles:
+        articles.drop_column("gist")
+        articles.drop_column("event")
     with op.batch_alter_table("outbox") as outbox:
         outbox.drop_column("revision")
     with op.batch_alter_table("models") as models:
