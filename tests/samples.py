@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from monitor.ports import Judgement
+from monitor.ports import Gathered, Judgement
 from monitor.types import (
     Article,
     ArticleId,
     Change,
     EntityId,
+    EventId,
+    Gist,
     Incident,
     Key,
     Language,
@@ -39,6 +42,16 @@ OTHER = ModelId("fedcba9876543210")
 def hex_id(name: str) -> ArticleId:
     """Return an article's id made of a name."""
     return ArticleId(hashlib.sha256(name.encode()).hexdigest()[:32])
+
+
+def gathered(article: Article, event: EventId, companies: Collection[str] = (), gist: bytes = b"\x01\xff") -> Gathered:
+    return Gathered(
+        article=article.id,
+        received=article.received,
+        gist=Gist(gist),
+        companies=frozenset(map(EntityId, companies)),
+        event=event,
+    )
 
 
 def article(name: str, **other: Any) -> Article:

@@ -11,6 +11,7 @@ from monitor.bus.memory import MemoryBus
 from monitor.core.detect.detector import Rules, fresh
 from monitor.core.entities.tagger import Tagger
 from monitor.core.entities.watchlist import Watchlist
+from monitor.core.events import GIST
 from monitor.core.incidents import Folded
 from monitor.core.intake import IntakeRules
 from monitor.errors import StoreError
@@ -19,9 +20,9 @@ from monitor.pipeline import Desk, Gathering, Known, Needle, Pipeline, Scored, w
 from monitor.ports import Batch, Ledger, Settled, Unscorable
 from monitor.scoring.gist import open_gists
 from monitor.telemetry import Telemetry
-from monitor.types import Mention, ModelId, Outcome, RawItem, Score, Sentiment
+from monitor.types import Article, ArticleId, EventId, Gist, Mention, ModelId, Outcome, RawItem, Score, Sentiment
 from tests.fakes import NOON, FakeClock, FakeStore, FakeTransaction
-from tests.samples import MINUTE, T0, WIRE, article
+from tests.samples import MINUTE, T0, WIRE, article, judgement
 
 NOBODY = Watchlist()
 DESK = Desk(watchlist=NOBODY, tagger=Tagger(NOBODY), gists=open_gists(), intake=IntakeRules(), routes=())
@@ -191,6 +192,26 @@ async def test_what_a_model_judged_that_is_replaced_before_the_commit_is_judged_
     assert {row.model for row in store.tables.judgements.values()} == {"newer"}
     assert {row.model for row in store.tables.rollups.values()} == {"newer"}
     assert store.tables.ledgers[WIRE] == Ledger(received=1, stored=1)
+
+
+async def test_a_unit_whose_commit_fails_leaves_no_event_behind() -> None:
+    store, gathering, first, second = FakeStore(), Gathering(), article("first"), article("second")
+
+    async def gather(*articles: Article, fails: bool = False) -> dict[ArticleId, EventId]:
+        async with gathering.around(store) as transaction:
+            gists = {each.id: Gist(b"\x01" * GIST) for each in articles}
+            judgements = [judgement(each) for each in articles]
+            placed = await gathering.gather(articles, gists, judgements, transaction)
+            await transaction.add_articles(articles, [[] for _ in articles], None, placed)
+            await transaction.add_judgements(judgements, {})
+            if fails:
+                raise StoreError("the disk is full")
+        return {each.article: each.event for each in placed}
+
+    with pytest.raises(StoreError):
+        await gather(first, fails=True)
+    assert await gather(second) == {second.id: EventId(second.id)}
+    assert await gather(first) == {first.id: EventId(second.id)}
 
 
 async def test_what_fails_between_two_commits_is_told_to_who_asked_and_nothing_stops() -> None:

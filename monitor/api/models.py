@@ -255,6 +255,9 @@ class Evidence(Shape):
     negative: Probability
     copies: int
     publishers: int
+    event: str | None = Field(
+        description="Stories about one happening have the same; null where it is not known.",
+    )
 
 
 class Explanation(Shape):

@@ -249,7 +249,7 @@ class _Book:
         if incident is None:
             incident = self._new(signal)
         elif signal.key == incident.keys[0] and signal.chance <= incident.chance:
-            incident = replace(incident, **_figures(signal), explanation=self._explained.get(signal))
+            incident = replace(incident, **_figures(signal), explanation=self._explanation(signal))
         if _width(signal.key) > _width(incident.keys[0]):
             found = ()  # a wider key brings headlines of other things
         self._incidents[incident.id] = replace(
@@ -265,7 +265,15 @@ class _Book:
         again = 0
         while (incident := _opened(signal, again)).id in self._incidents:
             again += 1  # one that began at the same moment has ended meanwhile
-        return replace(incident, explanation=self._explained.get(signal))
+        return replace(incident, explanation=self._explanation(signal))
+
+    def _explanation(self, signal: Signal) -> Explanation | None:
+        """Return what makes the surge, with a headline of the loudest event: the one most worth showing."""
+        explanation = self._explained.get(signal)
+        if explanation is None or explanation.loudest_event is None:
+            return explanation
+        about = [each for each in self._evidence.get(signal.key, ()) if each.event == explanation.loudest_event]
+        return replace(explanation, headline=headlines(about)[0].title) if about else explanation
 
     def _leave(self, signal: Signal, incident: Incident | None) -> None:
         if incident is None:

@@ -137,7 +137,7 @@ class SqlTransaction:
         asked = {"key": key, "model": model, "first": first, "end": end, "timeliness": [*timeliness]}
         rows = await self._connection.execute(self._sql.parts, asked)
         return [
-            Part(publisher=publisher, event=event and EventId(event), stories=stories, weight=weight)
+            Part(publisher=publisher, event=EventId(event) if event else None, stories=stories, weight=weight)
             for publisher, event, stories, weight in rows
         ]
 

@@ -19,14 +19,13 @@ from monitor.core.intake import IntakeRules
 from monitor.core.routing import Route
 from monitor.pipeline import Desk as Decided
 from monitor.pipeline import Needle
-from monitor.ports import Pending, Scorer, Unscorable
+from monitor.ports import Gists, Pending, Scorer, Unscorable
 from monitor.reading import IncidentFilter
 from monitor.replay import Rehearsal
-from monitor.scoring.gist import open_gists
 from monitor.store import schema
 from monitor.store.queries import Queries
 from monitor.store.repository import SqlStore
-from monitor.types import Evidence, Incident, Key, Mention, ModelId, RawItem, Score, Sentiment, SourceId, TargetId
+from monitor.types import Evidence, Gist, Incident, Key, Mention, ModelId, RawItem, Score, Sentiment, SourceId, TargetId
 from tests.databases import Sql, database
 
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
@@ -80,6 +79,13 @@ class WordScorer:
         )
         topics = {} if mention.entity else {"Energy": 0.9 if "oil" in text else 0.05, "Other": 0.05}
         return Score(mention=mention, sentiment=sentiment, topics=topics, model=self.model, scored=self._clock.now())
+
+
+class Strangers:
+    """Says nothing of any text, so that each story is an event of its own."""
+
+    def of(self, texts: Sequence[tuple[str, Sequence[tuple[int, int]]]]) -> list[Gist]:
+        return [Gist(b"") for _ in texts]
 
 
 class Desk:
@@ -175,24 +181,28 @@ class Desk:
 
 @asynccontextmanager
 async def open_desk(
-    folder: Path, rules: Rules | None = None, scorer: Scorer | None = None, backend: str = "sqlite"
+    folder: Path,
+    rules: Rules | None = None,
+    scorer: Scorer | None = None,
+    backend: str = "sqlite",
+    gists: Gists | None = None,
 ) -> AsyncIterator[Desk]:
     """Open a desk on a store of its own."""
     async with database(backend, folder) as opened:
         assert isinstance(opened, Sql)
-        async with _seated(opened.url, rules or Rules(), scorer) as desk:
+        async with _seated(opened.url, rules or Rules(), scorer, gists or Strangers()) as desk:
             yield desk
 
 
 @asynccontextmanager
-async def _seated(url: str, rules: Rules, scorer: Scorer | None) -> AsyncIterator[Desk]:
+async def _seated(url: str, rules: Rules, scorer: Scorer | None, gists: Gists) -> AsyncIterator[Desk]:
     clock = DrivenClock(MONDAY)
     store = await SqlStore.open(url, clock)
     watchlist = Watchlist.parse_toml(WATCHLIST, "watchlist.toml")
     decided = Decided(
         watchlist=watchlist,
         tagger=Tagger(watchlist),
-        gists=open_gists(),
+        gists=gists,
         intake=IntakeRules(),
         routes=(Route(targets=(TargetId("desk"),)),),
     )

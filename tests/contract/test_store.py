@@ -12,6 +12,8 @@ from monitor.ports import Case, Export, Ledger, Notice, Store
 from monitor.types import (
     Change,
     DeadLetter,
+    EntityId,
+    EventId,
     IncidentId,
     IncidentState,
     Key,
@@ -28,7 +30,21 @@ from monitor.types import (
 )
 from tests.core.telling import incident, signal
 from tests.databases import Database
-from tests.samples import ACME, DESK, MINUTE, MODEL, OTHER, T0, WIRE, article, hex_id, judgement, message, rollup
+from tests.samples import (
+    ACME,
+    DESK,
+    MINUTE,
+    MODEL,
+    OTHER,
+    T0,
+    WIRE,
+    article,
+    gathered,
+    hex_id,
+    judgement,
+    message,
+    rollup,
+)
 
 DAY = timedelta(days=1)
 FIRST, SECOND = article("first"), article("second", published=T0 + MINUTE)
@@ -227,6 +243,44 @@ async def test_what_a_window_holds_is_its_negative_stories_by_publisher_as_they_
         ("p1.example", None, 2),
     ]
     assert [part.weight for part in found] == pytest.approx([2.1, 1.4])
+
+
+async def test_stories_come_back_with_their_events(store: Store) -> None:
+    first, second, copy, silent, early = (article(name) for name in ("first", "second", "copy", "silent", "early"))
+    second = replace(second, received=T0 + MINUTE)
+    early = replace(early, published=T0 - DAY, received=T0 - DAY)
+    event = EventId(first.id)
+    placed = [
+        gathered(early, EventId(early.id)),
+        gathered(first, event, companies=("acme", "acme-group")),
+        gathered(second, event, companies=("acme",)),
+        gathered(silent, EventId(silent.id), gist=b""),
+    ]
+    everything = [first, second, copy, silent, early]
+    async with store.transaction() as tx:
+        await tx.add_articles(everything, [[] for _ in everything], None, placed)
+        await tx.add_judgements(
+            [
+                judgement(first, entity=EntityId("acme")),
+                judgement(first, Key("entity:acme-group"), entity=EntityId("acme-group")),
+                judgement(second, entity=EntityId("acme")),
+                judgement(second, entity=EntityId("acme"), model=OTHER),
+                judgement(copy, leads=False, story=StoryId(first.id)),
+                judgement(silent),
+            ],
+            {},
+        )
+    async with store.transaction() as tx:
+        assert await tx.gathered(T0) == placed[1:3]
+        assert (await tx.gathered(T0 - DAY))[0] == placed[0]
+        found = await tx.evidence(ACME, MODEL, T0 - DAY, T0, 9)
+        assert {one.story: one.event for one in found} == {
+            StoryId(first.id): event,
+            StoryId(second.id): event,
+            StoryId(silent.id): EventId(silent.id),
+        }
+        parts = await tx.parts(ACME, MODEL, T0, T0 + MINUTE, [Timeliness.LIVE])
+        assert {part.event: part.stories for part in parts} == {event: 2, EventId(silent.id): 1}
 
 
 async def test_two_models_are_compared_by_the_stories_that_both_have_judged(store: Store) -> None:
