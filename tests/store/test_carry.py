@@ -212,6 +212,7 @@ async def test_each_step_of_the_migrations_can_be_taken_and_taken_back_over_rows
         await upgrade(url)
         await fill(url)
         before = await everything(url)
+        before["articles"] = [{**row, "event": None, "gist": None} for row in before["articles"]]  # came with the step
         engine = writing(locate(url))
         async with engine.begin() as connection:
             await connection.run_sync(lambda plain: command.downgrade(alembic_config(plain), "-1"))
