@@ -94,6 +94,7 @@ class Panel:
             sources=self._sources(),
             targets=self._targets(),
             trouble=self._pipeline.trouble,
+            days=self._pipeline.needle.state.record.hours // 24,
         )
 
     def _levels(self) -> Sequence[KeyLevel]:

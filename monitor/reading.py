@@ -91,6 +91,7 @@ class Live:
     sources: Sequence[SourceLevel]
     targets: Sequence[TargetLevel] = ()
     trouble: str | None = None
+    days: int = 0  # watched, of the keys' own history that the rate of false alarms is learned from
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

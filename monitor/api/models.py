@@ -395,6 +395,9 @@ class Pulse(Shape):
     ready: bool = Field(description="Whether what is handed in now would be judged and stored.")
     checks: list[CheckResult]
     keys: KeyCounts
+    days: int = Field(
+        description="Days watched. Before 30 a cautious rate of false alarms is assumed, then it is learned."
+    )
     incidents: int = Field(description="Those that are not resolved.")
 
 

@@ -137,6 +137,7 @@ def pulse(services: Services) -> models.Pulse:
         ready=all(check.ok for check in checks),
         checks=[models.CheckResult(name=each.name, ok=each.ok, detail=each.detail) for each in checks],
         keys=models.KeyCounts(**{state: states[state] for state in models.KeyCounts.model_fields}),
+        days=live.days,
         incidents=len(live.incidents),
     )
 

@@ -6,6 +6,7 @@ import { lastPulse, now } from "./status.js";
 import { count, moment, say, wordFor } from "./words.js";
 
 const LEDGER = ["received", "stored", "duplicate", "dead", "dropped", "in_flight"];
+const LEARNED = 30; // days after which the rate of false alarms is learned from what was watched
 
 let sources = [];
 
@@ -45,6 +46,7 @@ function instrument(pulse) {
     [say("model"), make("code", {}, pulse.model ?? "–")],
     [say("last tick"), pulse.ticked === null ? "–" : moment(new Date(pulse.ticked), now())],
     [say("keys learning"), `${count(pulse.keys.learning)} / ${count(Object.values(pulse.keys).reduce((sum, n) => sum + n, 0))}`],
+    [say("false alarms"), pulse.days < LEARNED ? say("false alarms learning", { day: count(pulse.days), of: count(LEARNED) }) : say("false alarms learned")],
     ...pulse.checks.map((check) => [wordFor("check", check.name), make("span", { class: check.ok ? "fine" : "wrong" }, check.ok ? say("in order") : plain(check.detail))]),
     [say("version"), pulse.version],
   ];
