@@ -306,7 +306,8 @@ class Explanation:
     """Each cause's share of log(observed / expected); they sum to 1. See core/explain.py.
 
     A share may be negative: it works against the surge. The loudest event and publisher are None where none is louder
-    than is ordinary for one; `headline` is that of the event.
+    than is ordinary for one; `headline` is that of the event. `stories` negative ones are about `events` events: one of
+    no known event is about its own. An older version told neither: 0.
     """
 
     volume: float
@@ -317,6 +318,8 @@ class Explanation:
     loudest_event: EventId | None = None
     loudest_publisher: str | None = None
     headline: str | None = None
+    stories: int = 0
+    events: int = 0
 
     @property
     def shares(self) -> dict[Cause, float]:

@@ -275,6 +275,8 @@ class Explanation(Shape):
     loudest_event: str | None
     loudest_publisher: str | None
     headline: str | None = Field(description="That of the event.")
+    stories: int = Field(description="Negative stories in the window; 0 where an older version did not count them.")
+    events: int = Field(description="Events that they are about: stories about one happening are one event.")
 
 
 class Acknowledgement(Shape):

@@ -92,6 +92,8 @@ def explain(window: Window) -> Explanation | None:
         model=values[Cause.MODEL] / total,
         loudest_event=EventId(event.name) if event else None,
         loudest_publisher=publisher.name if publisher else None,
+        stories=sum(part.stories for part in window.parts),
+        events=events_of(window.parts),
     )
 
 
@@ -132,6 +134,12 @@ def loudest(parts: Sequence[Part], kind: Cause) -> Loud | None:
     following = weights[ranked[1]] if len(ranked) > 1 else 0.0
     kept = max(following / weights[first], 1.0 / stories[first])
     return Loud(first, kept) if kept < 1.0 else None
+
+
+def events_of(parts: Sequence[Part]) -> int:
+    """Return how many events the stories are about; one of no known event is about its own."""
+    known = {part.event for part in parts if part.event is not None}
+    return len(known) + sum(part.stories for part in parts if part.event is None)
 
 
 def worth_of(window: Window, loud: Mapping[Cause, Loud]) -> Callable[[frozenset[Cause]], float]:

@@ -186,6 +186,11 @@ def test_fewer_stories_than_normal_work_against_a_surge() -> None:
     assert found.mood > 1.0
 
 
+def test_the_stories_and_events_of_a_window_are_counted() -> None:
+    told = explained([*alone(2, "raid"), *alone(3, "storm"), *alone(4)])
+    assert (told.stories, told.events) == (9, 6)
+
+
 def test_a_window_within_what_is_normal_needs_no_explanation() -> None:
     assert explain(Window(parts=alone(2), stories=2, expected=4.0, flow=8.0)) is None
     assert explain(Window(parts=[], stories=0, expected=4.0, flow=8.0)) is None

@@ -13,7 +13,7 @@ from playwright.async_api import Browser
 from monitor.api.services import Check
 from monitor.core.incidents import acknowledge
 from monitor.reading import KeyLevel
-from monitor.types import Acknowledgement, IncidentState, Key, Severity
+from monitor.types import Acknowledgement, EventId, IncidentState, Key, Severity, StoryId
 from tests.api.conftest import ALL, LIVE, NOON, an_incident, hex_id
 from tests.core.telling import EXPLAINED
 from tests.page.browser import Visit, visiting
@@ -224,6 +224,23 @@ async def test_it_can_be_used_from_the_keyboard(desk: Served, browser: Browser) 
             .filter((each) => !(each.innerText || each.getAttribute("aria-label") || each.labels?.length))
             .map((each) => each.outerHTML)"""
         assert await visit.page.evaluate(nameless) == []
+
+
+async def test_headlines_about_one_happening_stand_together_under_the_first(desk: Served, browser: Browser) -> None:
+    (one,) = an_incident(1).evidence
+    first = replace(one, title="Probe begins", event=EventId(one.story))
+    other = replace(one, story=StoryId("b" * 32), title="Storm damage", event=EventId("b" * 32))
+    again = replace(first, story=StoryId("c" * 32), title="Inquiry opened")
+    counted = replace(EXPLAINED, stories=3, events=2)
+    await desk.archive.incident(1, evidence=(first, other, again), explanation=counted)
+    async with desk.serving(), visiting(browser, desk.url) as visit:
+        await visit.settle()
+        assert "3 stories, 2 events" in await visit.text(".incident .causes")
+        assert await visit.page.locator(".incident .evidence > li").count() == 2
+        together = visit.page.locator(".incident .evidence > li").first
+        assert "Probe begins" in await together.inner_text()
+        assert await together.locator(".same-event li").count() == 1
+        assert "Inquiry opened" in await together.locator(".same-event").inner_text()
 
 
 @pytest.mark.parametrize(("width", "height"), [(360, 740), (820, 1180), (1440, 900)])

@@ -154,15 +154,26 @@ function causes(explanation) {
     make("span", { title: say(`about cause ${cause}`) }, say(`cause ${cause}`, { percent: percent(share / 100) })),
     names[cause] ? [" ", foreign(names[cause], 80)] : null,
   ]);
-  return [`${say("causes")} `, told];
+  const { stories, events } = explanation;
+  return [`${say("causes")} `, told, events ? ` · ${say("events", { stories, n: events })}` : null];
 }
 
 function headlines(incident) {
   const shown = expanded.has(incident.id) ? incident.evidence : incident.evidence.slice(0, HEADLINES);
-  return shown.length ? make("ul", { class: "evidence" }, shown.map(headline)) : null;
+  return shown.length ? make("ul", { class: "evidence" }, byEvent(shown).map(([first, ...others]) => headline(first, others))) : null;
 }
 
-function headline(piece) {
+/** Bring stories about one happening together, in the order of the first of each. */
+function byEvent(pieces) {
+  const events = new Map();
+  for (const piece of pieces) {
+    const event = piece.event ?? piece.story;
+    events.set(event, [...(events.get(event) ?? []), piece]);
+  }
+  return [...events.values()];
+}
+
+function headline(piece, others = []) {
   const published = new Date(piece.published);
   const spread = piece.copies > 1 ? ` · ${say("copies", { n: piece.copies, publishers: piece.publishers })}` : "";
   return make(
@@ -179,6 +190,7 @@ function headline(piece) {
       " · ",
       make("span", { title: say("how negative") }, percent(piece.negative)),
     ),
+    others.length ? make("ul", { class: "same-event", "aria-label": say("same event") }, others.map((other) => headline(other))) : null,
   );
 }
 
