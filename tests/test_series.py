@@ -170,3 +170,12 @@ def test_a_constant_series_raises_nothing_and_expects_what_it_is() -> None:
 def test_one_row_is_answered() -> None:
     (row,) = run([3.0])
     assert (row.expected, row.alert) == (3.0, False)
+
+
+def test_a_lower_level_is_learned_within_days_and_a_surge_above_it_told() -> None:
+    counts = calm(80.0, 10) + calm(10.0, 6, seed=2)
+    counts[15 * 288 + 60 : 15 * 288 + 84] = [80.0] * 24
+    rows = run(counts)
+    assert not any(row.alert for row in rows[10 * 288 : 15 * 288 + 60])
+    assert sum(row.expected for row in rows[15 * 288 :]) / 288 < 25.0
+    assert any(row.alert for row in rows[15 * 288 + 60 : 15 * 288 + 84])

@@ -31,6 +31,7 @@ HOLD = 0.5  # hours of calm that end an incident
 RELEASE = math.log(10.0)  # so much likelier than what alarms a window is when an incident ends
 QUICK = 24.0  # the same where the level has changed
 FAR = 2.0  # standard deviations that a day is off where the level has changed
+TOO_FAR = 4.0  # and where its residuals say nothing about clustering
 MEMORY = 7 * 24.0  # hours after which the past of the level counts for 1/e
 FIRST_ROWS = 30  # rows, and a day, before anything may alarm
 SILENCE = len(WINDOWS)  # the index of that test
@@ -227,19 +228,22 @@ class SeriesDetector:
             normal = min(value, expected)
         else:  # a surge that has lasted a day is the new level
             normal = value
-        if self._displaced(at):
+        displaced = self._displaced(at)
+        if displaced > FAR:
             kept = fade(self._spacing, QUICK)
             self._sum *= kept
             self._exposure *= kept
         self._sum += normal
         self._exposure += factor
         self._learn_season(at, normal)
-        self._learn_dispersion(at, value, expected)
+        self._learn_dispersion(at, value, expected, teach=displaced <= TOO_FAR)
 
-    def _displaced(self, at: datetime) -> bool:
-        """Tell whether the last day as a whole, told or not, was far from what was expected: the level is another."""
-        off = self._day.count - self._day.mean
-        return not self._young and off**2 > FAR**2 * self._day.mean * (1.0 + self._excess(at, -1, self._day.mean))
+    def _displaced(self, at: datetime) -> float:
+        """Return how many standard deviations the last day as a whole, told or not, was off what was expected."""
+        if self._young:
+            return 0.0
+        deviation = math.sqrt(self._day.mean * (1.0 + self._excess(at, -1, self._day.mean)))
+        return abs(self._day.count - self._day.mean) / deviation
 
     def _learn_season(self, at: datetime, value: float) -> None:
         hour = bucket_of(at) // BUCKETS
@@ -251,12 +255,12 @@ class SeriesDetector:
             self._hour = (hour, 0.0, 0)
         self._hour = (hour, self._hour[1] + value, self._hour[2] + 1)
 
-    def _learn_dispersion(self, at: datetime, value: float, expected: float) -> None:
+    def _learn_dispersion(self, at: datetime, value: float, expected: float, *, teach: bool) -> None:
         for window, length in enumerate(WINDOWS):
             number, total, mean = self._blocks[window]
             block = bucket_of(at) // length
             if block != number:
-                if mean > 0.0:
+                if mean > 0.0 and teach:
                     self._dispersion = self._with_block(at, window, total, mean)
                 number, total, mean = block, 0.0, 0.0
             self._blocks[window] = (number, total + value, mean + expected)
