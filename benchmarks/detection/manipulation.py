@@ -30,7 +30,7 @@ from monitor.replay import Rehearsal
 from monitor.store.operations import upgrade
 from monitor.store.queries import Queries
 from monitor.store.repository import SqlStore
-from monitor.types import Incident, Key, Mention, ModelId, RawItem, Score, Sentiment, SourceId
+from monitor.types import Gist, Incident, Key, Mention, ModelId, RawItem, Score, Sentiment, SourceId
 
 START = datetime(2024, 3, 4, tzinfo=UTC)  # a Monday
 CALM = timedelta(days=6)
@@ -60,6 +60,13 @@ class Reader:
             negative=0.92 if bad else 0.04, neutral=0.05 if bad else 0.9, positive=0.03 if bad else 0.06
         )
         return Score(mention=mention, sentiment=sentiment, topics={}, model=self.model, scored=self._clock.now())
+
+
+class Strangers:
+    """Says nothing of what a text is about: events show in explanations, not in what fires."""
+
+    def of(self, texts: Sequence[tuple[str, Sequence[tuple[int, int]]]]) -> list[Gist]:
+        return [Gist(b"") for _ in texts]
 
 
 class Newsroom:
@@ -276,7 +283,7 @@ async def attempt(attack: Attack, calm: State) -> Outcome:
 async def stage(state: State, start: datetime) -> AsyncIterator[Rehearsal]:
     """Open the steps on an empty store, with a needle that knows this much."""
     watchlist = Watchlist.parse_toml(WATCHLIST, "watchlist")
-    desk = Desk(watchlist=watchlist, tagger=Tagger(watchlist), intake=IntakeRules(), routes=())
+    desk = Desk(watchlist=watchlist, tagger=Tagger(watchlist), gists=Strangers(), intake=IntakeRules(), routes=())
     with TemporaryDirectory(prefix="newsquake-manipulation-") as folder:
         url, clock = f"sqlite:///{folder}/store.db", DrivenClock(start)
         await upgrade(url)
