@@ -58,6 +58,9 @@ def test_times_and_budgets_are_written_in_words(tmp_path: Path) -> None:
         ('[store]\nretention = "1000000000 years"', ["store.retention: found", "calendar"]),
         ('[store]\nretention = "2000 years"', ["store.retention: found", "at most 36525 days"]),
         ("[detect]\nlateness = -5", ["detect.lateness: found -5", "more than no time"]),
+        ('[detect]\ncalendar = "NYSE"', ["detect.calendar[0]: found 'NYSE'", "XHKG", "XNYS"]),
+        ('[canary]\nlanguages = ["de"]', ["canary.languages[0]: found 'de'", "'en' or 'zh'"]),
+        ('[[source]]\nid="canary"\nkind="push"', ["source: the id 'canary' is kept"]),
         (
             '[[source]]\nid="a"\nkind="feed"\nurl="http://x"\ninterval="0 s"',
             ["source[0].interval: found '0 s'", "more than no time"],

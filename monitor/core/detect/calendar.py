@@ -1,9 +1,9 @@
 """Season: how much busier than average an hour of the week, or of a holiday, is, for a whole group of keys, in UTC.
 
-The factor of an hour backs off from hour of the week to hour of the day to 1 as long as little has been seen, so a
-young group has no season and an old one has its own. Holidays are given, in hours (see `Holidays`); how busy they are
-is learned apart, backing off to the weekend, so that a holiday neither teaches a working day's hours nor is expected to
-be as busy as they are.
+The factor of an hour backs off from hour of the week to hour of the day and day of the week to 1 as long as little has
+been seen, so a young group has no season and an old one has its own. Holidays are given, in hours (see `Holidays`); how
+busy they are is learned apart, backing off to the weekend, so that a holiday neither teaches a working day's hours nor
+is expected to be as busy as they are.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ def season_from(
     rest: Rest = UNKNOWN_REST,
     holidays: Holidays = ALWAYS_OPEN,
 ) -> Season:
-    """Work the factors out: level, then hour of the day, then hour of the week, each shrunk to the one before.
+    """Work the factors out: level, hour of the day, day of the week, hour of the week, each shrunk to the one before.
 
     A holiday's hours begin at those of the weekend; how holidays compare with it as a whole, and then each hour of
     theirs, are shrunk to that.
@@ -201,9 +201,14 @@ def season_from(
     level = total / max(hours, 1.0) or 1.0
     daily = [sum(counts[slot::DAY]) for slot in range(DAY)]
     day = [(backing + daily[slot]) / (backing + level * sum(watched[slot::DAY])) for slot in range(DAY)]
+    due = [level * day[slot % DAY] * watched[slot] for slot in range(WEEK)]
+    weekday = [
+        (backing + sum(counts[first : first + DAY])) / (backing + sum(due[first : first + DAY]))
+        for first in range(0, WEEK, DAY)
+    ]
     raw = [
-        day[slot % DAY] * (backing + counts[slot]) / (backing + level * day[slot % DAY] * watched[slot])
-        for slot in range(WEEK)
+        day[slot % DAY] * of_day * (backing + counts[slot]) / (backing + of_day * due[slot])
+        for slot, of_day in ((slot, weekday[slot // DAY]) for slot in range(WEEK))
     ]
     mean = sum(raw) / WEEK
     unseen = (
