@@ -21,6 +21,7 @@ from monitor.core.routing import Route
 from monitor.errors import StoreError
 from monitor.pipeline import Desk, Needle, Pipeline
 from monitor.ports import Batch, Ledger, Unscorable
+from monitor.scoring.gist import open_gists
 from monitor.telemetry import Telemetry
 from monitor.types import (
     Article,
@@ -45,6 +46,7 @@ NOBODY = Watchlist()
 DESK = Desk(
     watchlist=NOBODY,
     tagger=Tagger(NOBODY),
+    gists=open_gists(),
     intake=IntakeRules(),
     routes=(Route(targets=(TargetId("desk"),)),),
     exports=frozenset({"scored", "dead_letters"}),
