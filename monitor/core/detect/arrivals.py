@@ -31,6 +31,9 @@ def count(draft: Draft, rollups: Sequence[Rollup], now: datetime) -> list[Signal
     """Count what rollups bring, and return what is to be told of it, in their order."""
     signals: list[Signal] = []
     batch: list[Rollup] = []
+    model = draft.pulse.model if draft.pulse.publishers > 1 else None
+    if all(each.model == model and each.timeliness is Timeliness.LIVE for each in rollups):
+        return _count(draft, rollups, now)
     for rollup in rollups:
         if not _ordinary(draft, rollup):
             signals += _count(draft, batch, now)
@@ -74,7 +77,8 @@ def _count(draft: Draft, rollups: Sequence[Rollup], now: datetime) -> list[Signa
     """Count rollups of which none changes how the others are counted."""
     if not rollups:
         return []
-    welcome(draft, [each.key for each in rollups], [bucket_of(each.bucket) for each in rollups])
+    if not all(each.key in draft.keys.roster.rows for each in rollups):
+        welcome(draft, [each.key for each in rollups], [bucket_of(each.bucket) for each in rollups])
     batch = batch_of(rollups, draft.keys.roster.rows)
     told = _heard(draft, batch.rows, now)
     recent = batch.buckets >= draft.pulse.hour * BUCKETS - KEPT

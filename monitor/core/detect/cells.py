@@ -35,6 +35,10 @@ class Voices:
         self.names: list[tuple[str, SourceId]] = []
         self._numbers: dict[tuple[str, SourceId], int] = {}
 
+    def numbers(self, origins: Iterable[Origin]) -> Ints:
+        """Return the numbers of publishers and the sources that they came through."""
+        return np.array([self.number(origin.publisher, origin.source) for origin in origins], dtype=np.int64)
+
     def number(self, publisher: str, source: SourceId) -> int:
         """Return the number of a publisher who came through a source."""
         number = self._numbers.setdefault((publisher, source), len(self.names))
@@ -49,7 +53,7 @@ class Layer:
 
     codes                      ascending
     stories, negative, weight  running sums that begin with 0: what a range holds is one difference
-    whose                      ascending: the codes of the cells that `voices` brought; each voice once for a cell
+    whose                      ascending: the codes of the cells that `voices` brought; one voice may bring in parts
     brought, bad               their stories, and how many of those are negative
     """
 
@@ -96,10 +100,10 @@ def _running(values: Column) -> Column:
     return sums
 
 
-def _starts(*columns: Column) -> Ints:
-    """Return where a new value begins in sorted columns."""
-    new = np.ones(columns[0].size, dtype=np.bool_)
-    new[1:] = np.logical_or.reduce([column[1:] != column[:-1] for column in columns])
+def _starts(codes: Ints) -> Ints:
+    """Return where a new code begins in sorted ones."""
+    new = np.ones(codes.size, dtype=np.bool_)
+    new[1:] = codes[1:] != codes[:-1]
     return np.flatnonzero(new)
 
 
@@ -116,13 +120,11 @@ def layer_of(cells: Iterable[Column], origins: Iterable[Column]) -> Layer:
         starts = _starts(codes)
         codes = codes[starts]
         stories, negative, weight = (np.add.reduceat(each[order], starts) for each in (stories, negative, weight))
-    whose, voices, brought, bad = origins
+    whose, *others = origins
     if whose.size > 1:
-        order = np.lexsort((voices, whose))
-        whose, voices = whose[order], voices[order]
-        starts = _starts(whose, voices)
-        whose, voices = whose[starts], voices[starts]
-        brought, bad = (np.add.reduceat(each[order], starts) for each in (brought, bad))
+        order = np.argsort(whose, kind="stable")
+        whose, *others = whose[order], *(each[order] for each in others)
+    voices, brought, bad = others
     return Layer(
         codes,
         _running(stories.astype(np.int32)),
@@ -238,12 +240,14 @@ class Windows:
     def since(self, first: int) -> Windows:
         """Return the windows without cells before bucket `first`, and without voices that are heard no more."""
         logs = {kind: kept for kind, log in self.logs.items() if (kept := log.since(first)).layers}
-        heard = np.unique(np.concatenate([np.zeros(0, np.int32), *(log.layers[0].voices for log in logs.values())]))
-        if len(self.voices.names) <= 2 * heard.size + _SPARE:
+        heard = np.zeros(len(self.voices.names), dtype=np.bool_)
+        for log in logs.values():
+            heard[log.layers[0].voices] = True
+        if heard.size <= 2 * heard.sum() + _SPARE:
             return Windows(logs, self.voices)
         voices = Voices()
-        numbers = np.zeros(len(self.voices.names), dtype=np.int32)
-        numbers[heard] = [voices.number(*self.voices.names[number]) for number in heard.tolist()]
+        numbers = np.zeros(heard.size, dtype=np.int32)
+        numbers[heard] = [voices.number(*self.voices.names[number]) for number in np.flatnonzero(heard).tolist()]
         return Windows({kind: Log((_renumbered(log.layers[0], numbers),)) for kind, log in logs.items()}, voices)
 
     def track(self, row: int) -> Track:
@@ -325,16 +329,14 @@ class Batch:
         return {kind: self._layer(places, voices) for kind, places in kinds.items()}
 
     def _layer(self, places: Sequence[int], voices: Voices) -> Layer:
-        number = voices.number
+        brought = [self.rollups[place].origins for place in places]
+        origins = [origin for each in brought for origin in each]
         codes = self.codes[places]
-        brought = [
-            (code, number(origin.publisher, origin.source), origin.stories, origin.negative)
-            for code, place in zip(codes.tolist(), places, strict=True)
-            for origin in self.rollups[place].origins
-        ]
-        whose, heard, stories, negative = np.array(brought, dtype=np.int64).reshape(-1, 4).T
         cells = (codes, self.stories[places], self.negative[places], self.weight[places])
-        return layer_of(cells, (whose, heard, stories, negative))
+        whose = np.repeat(codes, [len(each) for each in brought])
+        stories = np.array([origin.stories for origin in origins], dtype=np.int64)
+        negative = np.array([origin.negative for origin in origins], dtype=np.int64)
+        return layer_of(cells, (whose, voices.numbers(origins), stories, negative))
 
 
 def batch_of(rollups: Sequence[Rollup], rows: Mapping[Key, int]) -> Batch:

@@ -78,14 +78,14 @@ class Roster:
         self.kinds: tuple[str, ...] = tuple(kinds)
         more = np.array(found, dtype=np.int16)
         self.kind: npt.NDArray[np.int16] = np.concatenate([former.kind, more]) if former else more
-        self.order: list[int] = former.order if former else []
+        self.order: npt.NDArray[np.int32] = former.order if former else np.zeros(0, dtype=np.int32)
 
     def members(self) -> dict[str, Ints]:
         """Return the rows of each group, in order of key: so their sums are the same, to the last bit."""
-        if len(self.order) < len(self.names):
-            rows = [*self.order, *range(len(self.order), len(self.names))]
-            self.order = sorted(rows, key=self.names.__getitem__)
-        order = np.array(self.order, dtype=np.int64)
+        if self.order.size < len(self.names):
+            rows = [*self.order.tolist(), *range(self.order.size, len(self.names))]
+            self.order = np.array(sorted(rows, key=self.names.__getitem__), dtype=np.int32)
+        order = self.order.astype(np.int64)
         kind = self.kind[order]
         return {name: order[kind == place] for place, name in sorted(enumerate(self.kinds), key=lambda each: each[1])}
 

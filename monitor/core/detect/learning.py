@@ -219,7 +219,8 @@ def _learn_keys(
     if draft.pulse.model is not None:
         keys.own("weight")[touched] += weight[touched]
         keys.own("stories")[touched] += stories[touched]
-        _feed(draft, first, last)
+        if draft.windows.logs:
+            _feed(draft, first, last)
     _quicken(draft, members, lasting)
     draft.touch(touched)
 
@@ -242,12 +243,12 @@ def _quicken(draft: Draft, members: Mapping[str, Ints], lasting: Flags) -> None:
 
 def _feed(draft: Draft, first: int, last: int) -> None:
     """Note which sources brought the keys their stories, whatever the model."""
-    for log in draft.windows.logs.values():
-        rows, voices, stories = log.brought(first, last)
-        if rows.size:
-            names = draft.windows.voices.names
-            sources = [names[voice][1] for voice in voices.tolist()]
-            draft.keys.ties = draft.keys.ties.gained(rows.tolist(), sources, stories.tolist())
+    brought = [log.brought(first, last) for log in draft.windows.logs.values()]
+    rows, voices, stories = (np.concatenate(columns) for columns in zip(*brought, strict=True))
+    if rows.size:
+        every, which = np.unique(voices, return_inverse=True)
+        sources = [draft.windows.voices.names[voice][1] for voice in every.tolist()]
+        draft.keys.ties = draft.keys.ties.gained(rows, which, stories, sources)
 
 
 def _normal_weights(
