@@ -28,7 +28,7 @@ from monitor.core.detect.budget import (
 from monitor.core.detect.calendar import BUCKETS
 from monitor.core.detect.calibration import LEVELS, solve
 from monitor.core.detect.columns import Flags
-from monitor.core.detect.state import KEPT, Draft
+from monitor.core.detect.state import KEPT, Draft, State
 from monitor.core.detect.ties import Ints
 from monitor.core.detect.windows import DAY
 
@@ -93,7 +93,7 @@ def closing_windows(hour: int) -> list[tuple[int, int, int]]:
     return windows
 
 
-def surge_rates(draft: Draft, group: Group, rows: Ints) -> Rates:
+def surge_rates(draft: Draft | State, group: Group, rows: Ints) -> Rates:
     """Return the rates of negative stories, by weight, of these keys of a group at present."""
     weight, _, debt = draft.keys.aged(rows, draft.pulse.hour)
     return posteriors(weight, group.exposure - debt, group.rate, group.surge.factors[3])

@@ -88,7 +88,7 @@ def test_keys_that_are_not_looked_at_closely_have_nothing_to_tell(seed: int) -> 
     calls = days(seed)
     screened = fold(calls, fresh(Rules(surges=50.0)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(screening, "NEAR", math.inf)
+        patch.setattr(screening, "SLACK", math.inf)
         assert fold(calls, fresh(Rules(surges=50.0))) == screened
 
 
