@@ -6,8 +6,8 @@ Each window's chance comes from the needle's own formulas (see scores.py); what 
 each method chooses anew, by the calm stream of the 30 days before; incidents are counted from day 31 on, those of one
 key merged until a day passes without an alarm. Recall is that of surges of x2 to x20 planted in the same stream.
 
-newsquake     one level for all keys and windows, in expected false clusters, with γ as shipped
-γ = 1         the same without the caution
+newsquake     one level for all keys and windows, in expected false clusters, with γ learned from near misses
+γ = 1         the same as if the formula were right
 equal split   each key and window gets the same part of the budget
 SPOT, DSPOT   extreme-value tail of the pooled scores
 conformal     conformal p-values of the pooled scores
@@ -17,9 +17,10 @@ conformal     conformal p-values of the pooled scores
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 import numpy as np
@@ -33,8 +34,9 @@ from rivals import Scores
 from scores import LEAST, Baseline, Floats, Judged
 from streams import DAILY, Surge
 
-from monitor.core.detect.budget import CAUTION, WEEK_HOURS, WINDOWS, Spending, ladder, solve_level
+from monitor.core.detect.budget import WEEK_HOURS, WINDOWS, Spending, ladder, solve_level
 from monitor.core.detect.calendar import BUCKETS
+from monitor.core.detect.calibration import LEVELS, Record, solve, step_of
 from monitor.types import Key
 
 PAST = 30  # days that a method learns from
@@ -71,11 +73,35 @@ def ladders_of(normal: Baseline) -> list[Sequence[float]]:
     ]
 
 
-def one_level(today: Today, caution: float = CAUTION) -> float:
-    """Return the score at which windows alarm by the needle's own level."""
-    return -math.log(
-        solve_level(Spending([(1, rungs) for rungs in ladders_of(today.normal)]).at, today.budget / caution)
-    )
+def spending(normal: Baseline) -> Spending:
+    """Return what all windows spend at a level."""
+    return Spending([(1, rungs) for rungs in ladders_of(normal)])
+
+
+def learned_levels(moments: Judged, normals: Sequence[Baseline], budget: float) -> list[float]:
+    """Return the score at which windows alarm on each day, by the near misses of the days before."""
+    record, level, levels = Record(), 0.0, []
+    chances, windows = moments.chances.min(axis=1), moments.chances.argmin(axis=1)
+    rows = zip(moments.places.tolist(), moments.buckets.tolist(), chances.tolist(), windows.tolist(), strict=True)
+    near = deque(row for row in rows if row[2] < 1.0)
+    for hour in range(24 * len(normals)):
+        if hour % 24 == 0:
+            spent = spending(normals[hour // 24])
+            record = replace(record, nominal=tuple(spent.at(each) for each in LEVELS.tolist()))
+            level = solve(record, spent.at, budget, level)
+            levels.append(-math.log(level))
+        while near and near[0][1] < (hour + 1) * BUCKETS:
+            place, bucket, chance, window = near.popleft()
+            if chance > level:
+                until = bucket + WINDOWS[window]
+                record = record.missed(Key(str(place)), step_of(chance), bucket=bucket, until=until, level=level)
+        record = record.watched(level, hour * BUCKETS)
+    return levels
+
+
+def believed(today: Today) -> float:
+    """Return the score at which windows alarm if the formula is believed."""
+    return -math.log(solve_level(spending(today.normal).at, today.budget))
 
 
 def equal_split(today: Today) -> float:
@@ -84,8 +110,7 @@ def equal_split(today: Today) -> float:
 
 
 METHODS: Mapping[str, Callable[[Today], float]] = {
-    "newsquake": one_level,
-    "γ = 1": lambda today: one_level(today, 1.0),
+    "γ = 1": believed,
     "equal split": equal_split,
     "SPOT": lambda today: tails.spot(today.scores, today.chance(today.scores)),
     "SPOT of peaks": lambda today: tails.spot(today.peaks, today.chance(today.peaks)),
@@ -122,8 +147,10 @@ def outcomes(kind: str, setting: Setting) -> list[Outcome]:
     table = []
     for budget, per_week in BUDGETS.items():
         days = [_today(per_week / WEEK_HOURS, quiet, normals[day], day) for day in range(PAST, setting.days)]
-        for name, method in METHODS.items():
-            limits = np.array([method(today) for today in days])
+        chosen = {"newsquake": learned_levels(quiet, normals, per_week / WEEK_HOURS)[PAST:]}
+        chosen |= {name: [method(today) for today in days] for name, method in METHODS.items()}
+        for name, levels in chosen.items():
+            limits = np.array(levels)
             false = _alarms(quiet, limits, name, list(base))
             found = delays(surges, _alarms(loud, limits, name, list(base)))
             allowed = per_week / 7.0 * len(days)
