@@ -31,7 +31,7 @@ HOLD = 0.5  # hours of calm that end an incident
 RELEASE = math.log(10.0)  # so much likelier than what alarms a window is when an incident ends
 QUICK = 24.0  # the same where the level has changed
 FAR = 2.0  # standard deviations that a day is off where the level has changed
-TOO_FAR = 4.0  # and where its residuals say nothing about clustering
+TOO_LOW = -4.0  # and where its residuals, which no level cuts off below, say nothing about clustering
 MEMORY = 7 * 24.0  # hours after which the past of the level counts for 1/e
 FIRST_ROWS = 30  # rows, and a day, before anything may alarm
 SILENCE = len(WINDOWS)  # the index of that test
@@ -229,21 +229,21 @@ class SeriesDetector:
         else:  # a surge that has lasted a day is the new level
             normal = value
         displaced = self._displaced(at)
-        if displaced > FAR:
+        if abs(displaced) > FAR:
             kept = fade(self._spacing, QUICK)
             self._sum *= kept
             self._exposure *= kept
         self._sum += normal
         self._exposure += factor
         self._learn_season(at, normal)
-        self._learn_dispersion(at, value, expected, teach=displaced <= TOO_FAR)
+        self._learn_dispersion(at, value, expected, teach=displaced > TOO_LOW)
 
     def _displaced(self, at: datetime) -> float:
-        """Return how many standard deviations the last day as a whole, told or not, was off what was expected."""
+        """Return how many standard deviations the last day as a whole, told or not, was above what was expected."""
         if self._young:
             return 0.0
         deviation = math.sqrt(self._day.mean * (1.0 + self._excess(at, -1, self._day.mean)))
-        return abs(self._day.count - self._day.mean) / deviation
+        return (self._day.count - self._day.mean) / deviation
 
     def _learn_season(self, at: datetime, value: float) -> None:
         hour = bucket_of(at) // BUCKETS
