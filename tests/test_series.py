@@ -174,7 +174,7 @@ def test_one_row_is_answered() -> None:
 
 def test_a_lower_level_is_learned_within_days_and_a_surge_above_it_told() -> None:
     counts = calm(80.0, 10) + calm(10.0, 6, seed=2)
-    counts[15 * 288 + 60 : 15 * 288 + 84] = [80.0] * 24
+    counts[15 * 288 + 60 : 15 * 288 + 84] = [150.0] * 24
     rows = run(counts)
     assert not any(row.alert for row in rows[10 * 288 : 15 * 288 + 60])
     assert sum(row.expected for row in rows[15 * 288 :]) / 288 < 25.0

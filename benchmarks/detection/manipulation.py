@@ -252,8 +252,8 @@ ATTACKS = (
     Attack("a surge under 280 good stories", drowned, True, "counts are judged apart from shares"),
     Attack("a surge dated next year", future, True, "an event's time is never after its receipt"),
     Attack("40 stories dated two days back", backdated, False, "older than what may come late: history, not told"),
-    Attack("400 such stories, then a surge", poisoned(400), True, "history is learned, at half weight: less severe"),
-    Attack("1,500 such stories, then a surge", poisoned(1500), False, "history is learned: it looks normal"),
+    Attack("400 such stories, then a surge", poisoned(400), True, "history is learned, at half weight: likelier"),
+    Attack("3,000 such stories, then a surge", poisoned(3000), False, "history is learned: it looks normal"),
     Attack("twice as many bad stories for 6 days", drip, False, "too slow for a window of a day, then learned"),
     Attack("a quarter more every day for 8 days", ramp, False, "learned as it grows"),
 )

@@ -24,7 +24,7 @@ def test_what_somebody_who_wants_the_needle_to_move_can_do(attack: Attack, calm:
     assert outcome.counted == STORIES.get(attack.name, outcome.counted)
 
 
-def test_a_surge_that_was_made_to_look_normal_is_told_less_severely(calm: State) -> None:
+def test_a_surge_that_was_made_to_look_normal_is_told_as_likelier(calm: State) -> None:
     named = {attack.name: attack for attack in ATTACKS}
     clean = asyncio.run(manipulation.attempt(named["a true surge, to compare"], calm))
     poisoned = asyncio.run(manipulation.attempt(named["400 such stories, then a surge"], calm))
