@@ -6,7 +6,7 @@ FOLDER holds an archive (`*.jsonl.gz`) and `events.json`. WATCHLIST lies beside 
 incidents, which events were told before the end of their busiest day and how long before, and how many incidents a
 month are at none of them (the lists are short, so those are not all false). Beside it a rolling z-score of each key's
 negative stories (mean + k·sd of 28 days) by the day and by the hour, with k raised until it tells as few. Both are
-given the same judgements; `--scores` keeps them for the next run.
+given the same judgements; `--scores` keeps them for the next run. `--list` shows each incident of the first budget.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from monitor.types import Key
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 
-async def live(folder: Path, config: Config, budgets: Sequence[float], scores: Path | None) -> None:
+async def live(folder: Path, config: Config, budgets: Sequence[float], scores: Path | None, *, listed: bool) -> None:
     """Live through the archive once, with a needle for each budget, and print the table."""
     events = read_events(json.loads((folder / "events.json").read_text(encoding="utf-8")), "events.json")
     items = await read_archive(folder)
@@ -61,6 +61,10 @@ async def live(folder: Path, config: Config, budgets: Sequence[float], scores: P
             for stage in stages:
                 await stage.follow(chunk, scored)
         await tell(stages, budgets, events, began, items[-1].received)
+        for each in await stages[0].incidents() if listed else ():
+            until = f"{each.resolved:%m-%d %H:%M}" if each.resolved else "open"
+            headline = each.evidence[0].title if each.evidence else ""
+            print(f"{each.opened:%Y-%m-%d %H:%M} to {until}  {each.severity.value:8} {each.keys[0]:24} {headline:.70}")
 
 
 async def tell(
@@ -126,10 +130,12 @@ def main() -> None:
     parser.add_argument("--budgets", default="0.25,1,7", help="false incidents a week")
     parser.add_argument("--publishers", type=int, default=2, help="independent publishers that a surge needs")
     parser.add_argument("--scores", type=Path, help="where judgements are kept: hashes and probabilities, no texts")
+    parser.add_argument("--list", action="store_true", dest="listed", help="show each incident")
     given = parser.parse_args()
     detect = {"min_publishers": given.publishers}
     config = Config.model_validate({"watchlist": {"files": [given.watchlist]}, "detect": detect})
-    asyncio.run(live(given.folder, config, [float(each) for each in given.budgets.split(",")], given.scores))
+    budgets = [float(each) for each in given.budgets.split(",")]
+    asyncio.run(live(given.folder, config, budgets, given.scores, listed=given.listed))
 
 
 if __name__ == "__main__":
