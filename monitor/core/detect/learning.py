@@ -36,6 +36,7 @@ LAG = 6  # buckets that an hour's stragglers have before it is learned
 LASTING = 288  # buckets after which a surge is taken for the key's new level
 SHARE_STORIES = 20  # stories a window must hold for its share to be tested
 SOLVING = 6  # hours after which the levels are solved again though no key has come
+RARE = 1e-3  # chance per hour beyond which a count may be bad news, and teaches no clustering beyond that
 FIRST_LEVEL = 1e-6  # chance per hour beyond which a count is a peak, before the levels are solved
 _NEARLY = 1.0 + 1e-6  # by how much chances worked out together may differ from one worked out alone
 _CERTAINTIES = 1024.0  # places on the grid of certainties
@@ -154,19 +155,21 @@ def _learned_group(draft: Draft, group: Group, rows: Ints, exposed: float, hours
     known = group.exposure - draft.keys.aged(rows, hour)[2] > 0.0
     rates, flows = surge_rates(draft, group, rows), stream_rates(draft, group, rows)
     timed = known & ~np.isin(rows, draft.windows.daily_rows())  # when the stories of a day came is unknown
+    firing = np.isin(rows, list(draft.keys.firing))
     for (window, first, end), gain in hours.closing:
         span, past = group.season.span(first, end), fade((end - first) / BUCKETS)
         whole = WINDOWS[window] >= DAY
-        told = known if whole else timed
+        surged = firing | (draft.keys.told[rows] >= first)  # a surge tells nothing of how calm news clusters
+        told = (known if whole else timed) & ~surged
         weights = gain.weight[rows] + gain.daily_weight[rows] if whole else gain.weight[rows]
         stories = gain.stories[rows] + gain.daily_stories[rows] if whole else gain.stories[rows]
         means = np.where(told, rates.mean * span / group.unit, 0.0)
         excess = surge.factors[window] - 1.0 + means / rates.certainty
-        counts = _censored(draft, window, np.rint(weights / group.unit), means, excess)
+        counts = _censored(draft, window, np.rint(weights / group.unit), means, excess, rare=RARE)
         surge = surge.learn(window, counts, means, rates.certainty, past)
         means = np.where(told, flows.mean * span, 0.0)
         excess = stream.factors[window] - 1.0 + means / flows.certainty
-        counts = _censored(draft, window, stories, means, excess)
+        counts = _censored(draft, window, stories, means, excess, rare=RARE)
         stream = stream.learn(window, counts, means, flows.certainty, past)
     gain = hours.gain
     stories_, of_day = float(gain.stories[rows].sum()), float(gain.daily_stories[rows].sum())
@@ -179,9 +182,9 @@ def _learned_group(draft: Draft, group: Group, rows: Ints, exposed: float, hours
     )
 
 
-def _censored(draft: Draft, window: int, counts: Floats, means: Floats, excess: Floats) -> Floats:
-    """Take counts beyond what alarms for such as have just reached it."""
-    level = draft.pulse.surge or FIRST_LEVEL
+def _censored(draft: Draft, window: int, counts: Floats, means: Floats, excess: Floats, *, rare: float = 0.0) -> Floats:
+    """Take counts beyond what alarms, or is as rare as that (a chance per hour), for such as have just reached it."""
+    level = max(draft.pulse.surge or FIRST_LEVEL, rare)
     places = np.flatnonzero((counts >= draft.rules.stories) & (means > 0.0))
     mean, hours = means[places], WINDOWS[window] / BUCKETS
     chances = cluster_rates(counts[places], mean, excess[places], mean / hours)
